@@ -1,0 +1,269 @@
+"""Every setting, declared once: its type, bounds, default and help all derive from the field below.
+
+Reading: `load(path)` merges `brainkernel.toml` and `conf.d/*.toml` over the defaults. A wrong key, type or
+bound is a `ConfigError` with file, line, key and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from brainkernel.errors import ConfigError
+from brainkernel.model import Category, Limit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DEFAULT_CONFIG_FILE = Path("/etc/brainkernel/brainkernel.toml")
+DEFAULT_STATE_DIR = Path("/var/lib/brainkernel")
+DEFAULT_RUNTIME_DIR = Path("/run/brainkernel")
+
+Percent = Annotated[float, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+Count = Annotated[int, Meta(ge=0)]
+
+
+def _setting(help_text: str) -> Meta:
+    return Meta(description=help_text)
+
+
+class Agent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How the agent runs."""
+
+    mode: Annotated[Literal["observe", "enforce"], _setting("observe computes and shows everything and writes nothing; enforce limits")] = (
+        "observe"
+    )
+    loader: Annotated[Literal["auto", "core", "bcc", "netlink", "replay"], _setting("how kernel events are read")] = "auto"
+    all_events: Annotated[bool, _setting("turn the gate in the kernel off: every exec becomes a record")] = False
+    sample_interval_s: Annotated[Seconds, _setting("how often all tasks are sampled for CPU time and run delay")] = 1.0
+
+
+class Gate(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What counts as new and as anomalous."""
+
+    debounce_s: Annotated[Seconds, _setting("one decision per program identity in this time")] = 30.0
+    cpu_share_min_pct: Annotated[Percent, _setting("below this share of one CPU nothing is anomalous")] = 25.0
+    baseline_factor: Annotated[float, Meta(gt=1), _setting("anomalous is this many times its own baseline")] = 3.0
+    exec_burst_per_s: Annotated[Count, _setting("execs per second of one parent that count as a burst; 0: off")] = 200
+
+
+class Symptoms(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """When somebody is hurt: all of these must hold over the window before anything is limited."""
+
+    window_s: Annotated[Seconds, _setting("length of the window that is judged")] = 3.0
+    pressure_pct: Annotated[Percent, _setting("PSI cpu 'some': share of the window in which a task waited")] = 10.0
+    target_cpu_pct: Annotated[Percent, _setting("the target must use at least this share of one CPU")] = 25.0
+    victim_wait_pct: Annotated[Percent, _setting("some other process must stand in a run queue at least this share of the window")] = 10.0
+
+
+class CategoryPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What may be done to a category when it hurts: steps of a ladder, lightest first; empty: never limited."""
+
+    limits: Annotated[tuple[str, ...], _setting('steps such as "cpu_weight=20", "idle", "cpu_quota=20%"')] = ()
+    min_confidence: Annotated[float, Meta(ge=0, le=1), _setting("a less certain verdict does not limit")] = 0.7
+    approval: Annotated[bool, _setting("wait for a person's approve")] = False
+
+
+_QUOTA_LADDER = ("cpu_weight=20", "cpu_quota=20%")
+
+
+class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What may be done, by category. Categories that are absent here are never limited."""
+
+    step_after_s: Annotated[Seconds, _setting("go one step up the ladder if it still hurts after this time")] = 3.0
+    lease_s: Annotated[Seconds, _setting("a limit ends after this time unless it still hurts")] = 60.0
+    background: CategoryPolicy = CategoryPolicy(limits=_QUOTA_LADDER)
+    bloatware: CategoryPolicy = CategoryPolicy(limits=_QUOTA_LADDER)
+    suspicious: CategoryPolicy = CategoryPolicy(limits=_QUOTA_LADDER)
+    development: CategoryPolicy = CategoryPolicy(limits=("cpu_weight=20",), min_confidence=0.8)
+
+    def of(self, category: Category) -> CategoryPolicy:
+        """The policy of a category; for a category that is never limited, one without limits."""
+        found = getattr(self, category.value, None)
+        return found if isinstance(found, CategoryPolicy) else CategoryPolicy()
+
+
+class Safety(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What is never touched, beside the built-in list (`brainkernel doctor` shows both)."""
+
+    protected_exes: Annotated[tuple[str, ...], _setting("exact paths of programs")] = ()
+    protected_units: Annotated[tuple[str, ...], _setting("exact names of systemd units")] = ()
+    max_limits_per_minute: Annotated[Count, _setting("rate limit over the whole host")] = 10
+    max_active_limits: Annotated[Count, _setting("how many limits may stand at once")] = 32
+
+
+class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Which language model is asked, and how much it may cost."""
+
+    backend: Annotated[
+        Literal["auto", "groq", "ollama", "llamacpp", "none"],
+        _setting("auto: groq if GROQ_API_KEY is set, else an Ollama that answers, else llamacpp if a model file is named, else none"),
+    ] = "auto"
+    groq_model: Annotated[str, _setting("model name at Groq")] = "llama-3.1-8b-instant"
+    ollama_model: Annotated[str, _setting("model name at Ollama; empty: the first one it has")] = ""
+    llamacpp_model_file: Annotated[str, _setting("path of a .gguf file")] = ""
+    deadline_ms: Annotated[int, Meta(ge=50), _setting("an answer later than this only goes into the cache")] = 3000
+    batch_size: Annotated[int, Meta(ge=1, le=8), _setting("programs per question")] = 8
+    tokens_per_hour: Annotated[Count, _setting("hard stop")] = 200_000
+    tokens_per_day: Annotated[Count, _setting("hard stop")] = 2_000_000
+    cache_days: Annotated[float, Meta(gt=0), _setting("how long an LLM's verdict is kept")] = 30.0
+
+
+class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What the gateway serves."""
+
+    listen: Annotated[str, _setting("address:port of the metrics; empty: none")] = "127.0.0.1:9750"
+
+
+class Store(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What is kept on disk."""
+
+    decisions_max: Annotated[int, Meta(ge=100), _setting("oldest decisions beyond this number are deleted")] = 50_000
+
+
+class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The whole configuration."""
+
+    agent: Agent = Agent()
+    gate: Gate = Gate()
+    symptoms: Symptoms = Symptoms()
+    policy: Policy = Policy()
+    safety: Safety = Safety()
+    llm: Llm = Llm()
+    http: Http = Http()
+    store: Store = Store()
+
+
+_LIMIT = re.compile(r"(?:cpu_weight=(?P<weight>\d{1,5})|(?P<idle>idle)|cpu_quota=(?P<quota>\d+(?:\.\d+)?)%)")
+
+
+def limit_of(text: str) -> Limit:
+    """Parse one step of a ladder. Raises ValueError with what is allowed."""
+    match = _LIMIT.fullmatch(text.strip())
+    if match is None:
+        msg = f'{text!r} is not a limit; write "cpu_weight=N", "idle" or "cpu_quota=N%"'
+        raise ValueError(msg)
+    if match["idle"]:
+        return Limit(cpu_weight=0)
+    if match["quota"]:
+        quota = float(match["quota"])
+        if not 1 <= quota <= 100_000:
+            msg = f"cpu_quota must be 1 % or more, not {quota:g} %"
+            raise ValueError(msg)
+        return Limit(cpu_quota_pct=quota)
+    weight = int(match["weight"])
+    if not 1 <= weight <= 10_000:
+        msg = f"cpu_weight must be 1 to 10000, not {weight}"
+        raise ValueError(msg)
+    return Limit(cpu_weight=weight)
+
+
+def load(path: Path | None) -> Config:
+    """Read the configuration file and its conf.d beside it, in order of name.
+
+    `None` means the default file, which may be absent; a file that is named must exist.
+    """
+    main = path or DEFAULT_CONFIG_FILE
+    if path is not None and not path.is_file():
+        msg = f"{path}: no such file; leave --config out to use the defaults"
+        raise ConfigError(msg)
+    files = [f for f in (main, *sorted((main.parent / "conf.d").glob("*.toml"))) if f.is_file()]
+    merged: dict[str, Any] = {}
+    for file in files:
+        text = _text_of(file)
+        try:
+            table = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            msg = f"{file}: {error}"
+            raise ConfigError(msg) from None
+        _convert(table, file, text)  # each file by itself, so that an error names its own line
+        _merge(merged, table)
+    return msgspec.convert(merged, Config)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"{file}: cannot be read: {error}"
+        raise ConfigError(msg) from None
+
+
+def _merge(into: dict[str, Any], table: dict[str, Any]) -> None:
+    for key, value in table.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _convert(table: dict[str, Any], file: Path, text: str) -> Config:
+    try:
+        config = msgspec.convert(table, Config)
+    except msgspec.ValidationError as error:
+        raise _config_error(str(error), file, text) from None
+    for category in Category:
+        for step in config.policy.of(category).limits:
+            try:
+                limit_of(step)
+            except ValueError as error:
+                where = _where(file, text, ["policy", category.value, "limits"])
+                msg = f"{where}: {error}"
+                raise ConfigError(msg) from None
+    return config
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")
+_AT = re.compile(r"^(?P<what>.*) - at `\$\.?(?P<path>[^`]*)`$")
+
+
+def _config_error(message: str, file: Path, text: str) -> ConfigError:
+    if match := _UNKNOWN.fullmatch(message):
+        path = [p for p in (match["path"] or "").split(".") if p]
+        valid = [f.name for f in msgspec.structs.fields(_struct_at(path))]
+        near = difflib.get_close_matches(match["key"], valid, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"valid here: {', '.join(valid)}"
+        return ConfigError(f"{_where(file, text, [*path, match['key']])}: unknown key; {hint}")
+    if match := _AT.fullmatch(message):
+        path = [re.sub(r"\[.*", "", p) for p in match["path"].split(".")]
+        return ConfigError(f"{_where(file, text, path)}: {match['what']}")
+    return ConfigError(f"{file}: {message}")
+
+
+def _struct_at(path: list[str]) -> type[msgspec.Struct]:
+    struct: Any = Config
+    for name in path:
+        struct = next(f.type for f in msgspec.structs.fields(struct) if f.name == name)
+    return struct  # type: ignore[no-any-return]
+
+
+def _where(file: Path, text: str, path: list[str]) -> str:
+    return f"{file}:{line_of_key(text, path)}: {'.'.join(path)}"
+
+
+def line_of_key(text: str, path: list[str]) -> int:
+    """The line on which a dotted key of a TOML text is set, for messages; its table's line, or 1, if not found."""
+    best = 1
+    for number, prefix, line in _lines_with_table(text):
+        key = re.match(r"\s*([\w.\-\"']+)\s*=", line)
+        full = [*prefix, *(key[1].replace('"', "").replace("'", "").split(".") if key else [])]
+        if full == path:
+            return number
+        if full and full == path[: len(full)]:
+            best = number
+    return best
+
+
+def _lines_with_table(text: str) -> Iterator[tuple[int, list[str], str]]:
+    prefix: list[str] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
+            prefix = [p.strip().strip("\"'") for p in header[1].split(".")]
+        yield number, prefix, line

@@ -1,0 +1,1 @@
+"""Verdict to Decision: policy, symptom, safety. Pure."""

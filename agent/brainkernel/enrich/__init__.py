@@ -1,0 +1,1 @@
+"""Suspect to Suspect with evidence: package, unit, lineage, session, script. Reads the system, in budget."""

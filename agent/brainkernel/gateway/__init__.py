@@ -1,0 +1,1 @@
+"""The unprivileged process: LLM calls, metrics over HTTP. Decides nothing, sees only what was redacted."""

@@ -1,0 +1,1 @@
+"""Outcome to Lesson: what is remembered for the next decision."""

@@ -1,0 +1,111 @@
+"""What the daemon and the gateway say to each other, and what a client says to the daemon.
+
+The daemon listens on `gateway.sock` and the gateway connects, so that the privileged side owns the path. To the
+daemon every message of the gateway is a claim: an `Answers` whose id it did not ask, asked long ago, or has had
+already is dropped and counted, and a verdict in it is a proposal inside `ProposedVerdict` and nothing more.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from brainkernel.model import Category  # noqa: TC001 # msgspec reads the annotations at run time
+
+ShortText = Annotated[str, Meta(max_length=512)]
+LongText = Annotated[str, Meta(max_length=4096)]
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Natural = Annotated[int, Meta(ge=0)]
+
+
+class Question(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One program to be judged, already redacted and bounded by the daemon. All of it is data, none instruction."""
+
+    exe: LongText
+    argv: Annotated[tuple[LongText, ...], Meta(max_length=64)]
+    comm: ShortText
+    parents: Annotated[tuple[LongText, ...], Meta(max_length=8)]
+    uid: int
+    cwd: LongText
+    cgroup: LongText
+    evidence: Annotated[dict[ShortText, LongText], Meta(max_length=16)] = {}
+
+
+class Ask(msgspec.Struct, tag="ask", forbid_unknown_fields=True, frozen=True):
+    """Daemon: judge these. `id` is random and good for one answer."""
+
+    id: Annotated[str, Meta(min_length=16, max_length=64)]
+    questions: Annotated[tuple[Question, ...], Meta(min_length=1, max_length=8)]
+    deadline_ms: Natural
+
+
+class ProposedVerdict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a model thinks of one question. It has no field that could lift a protection or its own trust."""
+
+    category: Category
+    confidence: Ratio
+    reason: ShortText
+
+
+class Usage(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What one call cost."""
+
+    backend: ShortText
+    model: ShortText
+    latency_ns: Natural
+    tokens_in: Natural = 0
+    tokens_out: Natural = 0
+
+
+class Answers(msgspec.Struct, tag="answers", forbid_unknown_fields=True, frozen=True):
+    """Gateway: one verdict per question, in order; None where the model gave nothing usable.
+
+    `failure` names the cause when there is no verdict at all: timeout, connection, http_status, not_json,
+    wrong_schema, too_large, budget, breaker_open, rate_limited, no_backend, count_mismatch.
+    """
+
+    id: Annotated[str, Meta(max_length=64)]
+    verdicts: Annotated[tuple[ProposedVerdict | None, ...], Meta(max_length=8)] = ()
+    failure: ShortText = ""
+    usage: Usage | None = None
+
+
+class Hello(msgspec.Struct, tag="hello", forbid_unknown_fields=True, frozen=True):
+    """Gateway, on connecting and whenever it changes: which LLM it uses and why, and where it serves metrics."""
+
+    backend: ShortText
+    model: ShortText
+    reason: ShortText
+    listening: ShortText = ""
+    exam_passed: bool = False
+
+
+class FiguresPlease(msgspec.Struct, tag="figures_please", forbid_unknown_fields=True, frozen=True):
+    """Gateway: send the figures (somebody scrapes)."""
+
+
+class FiguresNow(msgspec.Struct, tag="figures_now", forbid_unknown_fields=True, frozen=True):
+    """Daemon: `metrics.Figures.snapshot()`."""
+
+    figures: dict[str, Any]
+
+
+FromDaemon = Ask | FiguresNow
+FromGateway = Answers | Hello | FiguresPlease
+
+
+class ControlRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A client to the daemon: one command of `control.py` with its arguments."""
+
+    command: Annotated[str, Meta(max_length=32)]
+    arguments: dict[str, Any] = {}
+
+
+class ControlResponse(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The daemon to a client. `exit_code` 0 and `result`, or another and `error`."""
+
+    exit_code: int
+    result: Any = None
+    error: str = ""

@@ -1,0 +1,124 @@
+"""Every metric, declared once; and the figures the daemon keeps of them.
+
+The daemon must not import an HTTP client or server (prometheus_client brings both), so it counts here and
+sends `Figures.snapshot()` through the gateway's socket; the gateway makes Prometheus text of it. Label values
+come from enums or bounded lists only: never a pid, never an argv.
+"""
+
+from __future__ import annotations
+
+import bisect
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class MetricKind(Enum):
+    """How a figure behaves over time, in Prometheus' words."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+# From 50 us, where a gate's answer lies, to 10 s, beyond which a decision is late for anything.
+LATENCY_BUCKETS_S = (
+    0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric: its name by Prometheus' conventions (base units, `_total`), help and labels."""
+
+    name: str
+    kind: MetricKind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+def _counter(name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(f"brainkernel_{name}_total", MetricKind.COUNTER, help_text, labels)
+
+
+def _gauge(name: str, help_text: str, *labels: str) -> Metric:
+    return Metric(f"brainkernel_{name}", MetricKind.GAUGE, help_text, labels)
+
+
+KERNEL_EVENTS = _counter("kernel_events", "Kernel events by kind and what became of them.", "kind", "fate")
+KERNEL_FAILURES = _counter("kernel_failures", "Failed operations of the BPF programs by kind and errno.", "kind", "errno")
+RECORDS_RECEIVED = _counter("records_received", "Records read from the ring buffer.", "kind")
+SUSPECTS = _counter("suspects", "Programs that passed the gate, by their first reason.", "reason")
+VERDICTS = _counter("verdicts", "Verdicts by category and tier.", "category", "tier")
+DECISIONS = _counter("decisions", "Decisions by kind.", "kind")
+REFUSALS = _counter("refusals", "Limits that a safety rule refused, by rule.", "rule")
+LIMITS_APPLIED = _counter("limits_applied", "Limits written, by route.", "route")
+LIMITS_RELEASED = _counter("limits_released", "Limits ended, by result.", "result")
+LIMITS_ACTIVE = _gauge("limits_active", "Limits that stand now.")
+STAGE_SECONDS = Metric("brainkernel_stage_seconds", MetricKind.HISTOGRAM, "Time of one stage for one suspect.", ("stage",))
+LLM_SECONDS = Metric("brainkernel_llm_seconds", MetricKind.HISTOGRAM, "Time of one LLM call.", ("backend",))
+LLM_CALLS = _counter("llm_calls", "LLM calls by backend and result.", "backend", "result")
+LLM_TOKENS = _counter("llm_tokens", "Tokens sent to and received from the LLM.", "backend", "direction")
+LLM_FAILURES = _counter("llm_failures", "LLM answers not used, by cause.", "backend", "cause")
+PROTOCOL_ERRORS = _counter("protocol_errors", "Messages dropped at a socket, by socket and cause.", "socket", "cause")
+PRESSURE = _gauge("cpu_pressure_ratio", "PSI cpu some, over the last window.")
+RUN_QUEUE_SECONDS = _gauge("run_queue_wait_seconds", "Run-queue wait of the host over the last window.", "quantile")
+RESIDENT_BYTES = _gauge("resident_memory_bytes", "Resident memory of the process.", "process")
+LOADER = _gauge("loader_info", "1 for the loader in use.", "loader")
+MODE = _gauge("mode_info", "1 for the mode in force.", "mode")
+
+METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+Labels = tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Histogram:
+    """Counts per bucket (upper bounds in `LATENCY_BUCKETS_S`, the last one unbounded), and the sum in seconds."""
+
+    counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_S) + 1))
+    sum_s: float = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one duration."""
+        self.counts[bisect.bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
+        self.sum_s += seconds
+
+
+class Figures:
+    """The values of all metrics in one process."""
+
+    def __init__(self) -> None:
+        """Start with every unlabelled figure at zero, so that a first increase is seen as one."""
+        self._values: dict[str, dict[Labels, float]] = {
+            m.name: ({} if m.labels else {(): 0.0}) for m in METRICS if m.kind is not MetricKind.HISTOGRAM
+        }
+        self._histograms: dict[str, dict[Labels, Histogram]] = {m.name: {} for m in METRICS if m.kind is MetricKind.HISTOGRAM}
+
+    def add(self, metric: Metric, *labels: str, by: float = 1) -> None:
+        """Increase a counter."""
+        values = self._values[metric.name]
+        values[labels] = values.get(labels, 0.0) + by
+
+    def set(self, metric: Metric, value: float, *labels: str) -> None:
+        """Set a gauge, or a counter that is kept elsewhere (in the kernel)."""
+        self._values[metric.name][labels] = value
+
+    def observe(self, metric: Metric, seconds: float, *labels: str) -> None:
+        """Count one duration in a histogram."""
+        self._histograms[metric.name].setdefault(labels, Histogram()).observe(seconds)
+
+    def value(self, metric: Metric, *labels: str) -> float:
+        """Read one value; 0 if it was never set."""
+        return self._values[metric.name].get(labels, 0.0)
+
+    def by_labels(self, metric: Metric) -> dict[Labels, float]:
+        """Read all values of a metric."""
+        return dict(self._values[metric.name])
+
+    def snapshot(self) -> dict[str, Any]:
+        """All values as plain JSON types: `{name: [[labels...], value]}`, histograms as `[counts, sum]`."""
+        plain: dict[str, Any] = {name: [[list(k), v] for k, v in values.items()] for name, values in self._values.items()}
+        for name, histograms in self._histograms.items():
+            plain[name] = [[list(k), [h.counts, h.sum_s]] for k, h in histograms.items()]
+        return plain

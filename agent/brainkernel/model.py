@@ -1,0 +1,468 @@
+"""The nouns: what the stages hand to each other, from a kernel event to a lesson learned.
+
+Everything here is a frozen value. Nothing here reads the system, and no field is a bare pid or a bare
+path where identity matters: a process is a `ProcessKey`, a program file is a `FileId`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+CLOCK_TICK_NS = 10_000_000  # USER_HZ is 100 on every Linux ABI; /proc/PID/stat counts in it
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProcessKey:
+    """One process, even after its pid is used again.
+
+    `start_ns` is `task_struct.start_boottime` (CLOCK_BOOTTIME) cut down to a clock tick, because that is
+    all that `/proc/PID/stat` shows; a key made from a kernel record and one made from /proc are then equal.
+    """
+
+    tgid: int
+    start_ns: int
+
+    @classmethod
+    def at(cls, tgid: int, start_ns: int) -> ProcessKey:
+        """Make a key from a start time of any resolution."""
+        return cls(tgid, start_ns - start_ns % CLOCK_TICK_NS)
+
+
+@dataclass(frozen=True, slots=True)
+class FileId:
+    """One version of one file: replacing or rewriting it changes the ctime or the inode.
+
+    `dev` is the kernel's `s_dev` (12 bits major, 20 bits minor), not the encoding of stat(2).
+    """
+
+    dev: int
+    ino: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the gate remembers: this program, started by that one, for this user.
+
+    `file` and `parent_file` are None for events that come without inodes (a replay, netlink); the paths
+    then carry the identity alone.
+    """
+
+    exe: str
+    file: FileId | None
+    parent_exe: str
+    parent_file: FileId | None
+    uid: int
+
+
+class Mark(enum.Enum):
+    """Something odd about how a program was started, seen in the kernel or in its path."""
+
+    DELETED = "deleted"  # i_nlink was 0: the file is gone from the disk
+    MEMFD = "memfd"  # an anonymous file in memory
+    SETUID = "setuid"  # euid differs from uid after exec
+    WORLD_WRITABLE_DIR = "world_writable_dir"  # /tmp, /dev/shm, /var/tmp ...
+    HIDDEN_DIR = "hidden_dir"  # a path component that begins with a dot
+    ARGV0_MISMATCH = "argv0_mismatch"  # argv[0] names something other than the file
+    ARGV_TRUNCATED = "argv_truncated"  # longer than one record holds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exec:
+    """A program began in a process.
+
+    Strings are decoded with surrogateescape and unescaped: whoever shows them escapes them. `exe` is the
+    resolved file (the interpreter for a script), `filename` what execve was given (the script), either may
+    be "" when unknown. `cgroup` is the path below the cgroup v2 root, "" when unknown.
+    """
+
+    time_ns: int  # CLOCK_BOOTTIME
+    key: ProcessKey
+    parent: ProcessKey | None = None
+    exe: str = ""
+    file: FileId | None = None
+    parent_exe: str = ""
+    parent_file: FileId | None = None
+    filename: str = ""
+    argv: tuple[str, ...] = ()
+    comm: str = ""
+    uid: int = 0
+    euid: int = 0
+    cwd: str = ""
+    cgroup: str = ""
+    cgroup_id: int = 0
+    tty: int = 0  # device number, 0: no controlling terminal
+    loginuid: int | None = None
+    marks: frozenset[Mark] = frozenset()
+
+    @property
+    def identity(self) -> Identity:
+        """What the gate knows this start by."""
+        return Identity(self.exe, self.file, self.parent_exe, self.parent_file, self.uid)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exit:
+    """A process ended. May come twice for one process (see bpf/exit.bpf.h): the second is a no-op."""
+
+    time_ns: int
+    key: ProcessKey
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fork:
+    """A process was made by another; it runs its parent's program until it execs."""
+
+    time_ns: int
+    key: ProcessKey
+    parent: ProcessKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suppressed:
+    """The kernel held back `count` records of one cgroup since the last such notice (flood control)."""
+
+    time_ns: int
+    cgroup_id: int
+    count: int
+
+
+ProcessEvent = Exec | Exit | Fork | Suppressed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSample:
+    """One process in one snapshot of all tasks. Counters are since the start of the process.
+
+    `cpu_ns` sums all its threads, `run_delay_ns` is the time they stood in a run queue.
+    """
+
+    key: ProcessKey
+    ppid: int
+    uid: int
+    comm: str
+    cpu_ns: int
+    run_delay_ns: int
+    rss_bytes: int
+    cgroup_id: int = 0
+
+
+class Category(enum.StrEnum):
+    """What a program is in this use, not how it behaves (DESIGN.md section 7)."""
+
+    SYSTEM_CRITICAL = "system_critical"
+    INTERACTIVE = "interactive"
+    SERVICE = "service"
+    DEVELOPMENT = "development"
+    BACKGROUND = "background"
+    BLOATWARE = "bloatware"
+    SUSPICIOUS = "suspicious"
+    UNKNOWN = "unknown"
+
+
+class Tier(enum.StrEnum):
+    """Who gave a verdict, cheapest first."""
+
+    RULES = "rules"
+    CACHE = "cache"
+    MODEL = "model"
+    LLM = "llm"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What is asked about: one program in one use. The record of `brainkernel classify`.
+
+    `parents` are the exes of the ancestors, nearest first. All strings come from the process and may be hostile.
+    """
+
+    exe: str
+    argv: tuple[str, ...] = ()
+    comm: str = ""
+    parents: tuple[str, ...] = ()
+    uid: int = 0
+    cwd: str = ""
+    cgroup: str = ""
+    filename: str = ""  # what execve was given; "" if not known
+
+
+class PackageState(enum.StrEnum):
+    """Whether the file is what its package shipped."""
+
+    VERIFIED = "verified"
+    MODIFIED = "modified"
+    UNOWNED = "unowned"
+    UNCHECKED = "unchecked"  # owned, but the checksum was not (yet) read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """The distribution package a program belongs to."""
+
+    name: str
+    section: str = ""
+    summary: str = ""
+    state: PackageState = PackageState.UNCHECKED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """The systemd unit whose cgroup a process lives in. `user_uid` is set for units of a user manager."""
+
+    name: str  # "cron.service", "session-3.scope"
+    description: str = ""
+    slice: str = ""
+    user_uid: int | None = None
+    triggered_by: tuple[str, ...] = ()  # timers and sockets
+    main_pid: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What was found out about a program. Each source may be missing: None or empty says "not known"."""
+
+    package: Package | None = None
+    unowned: bool = False  # looked up, and no package owns the file
+    unit: Unit | None = None
+    container: str = ""
+    session: str = ""  # logind session id
+    tty: str = ""
+    script: str = ""  # what an interpreter runs
+    marks: frozenset[Mark] = frozenset()
+
+
+class ReasonCode(enum.StrEnum):
+    """Why the gate let something pass."""
+
+    NEW_PROGRAM = "new_program"
+    NEW_PARENT = "new_parent"
+    NEW_USER = "new_user"
+    MARKED = "marked"
+    NEW_ARGUMENTS = "new_arguments"  # an interpreter or dual-use tool with a command line not seen before
+    CPU_SHARE = "cpu_share"
+    RUN_DELAY = "run_delay"
+    EXEC_BURST = "exec_burst"
+    ALREADY_RUNNING = "already_running"
+    ASKED = "asked"  # by a person or a tool
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One reason of the gate, with the numbers in words."""
+
+    code: ReasonCode
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """The time one stage took for one suspect."""
+
+    stage: str
+    ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A program that deserves thought, why, and what is known of it."""
+
+    key: ProcessKey
+    program: Program
+    identity: Identity
+    reasons: tuple[Reason, ...]
+    seen_ns: int  # CLOCK_BOOTTIME of the kernel event (or of the sample) that made it one
+    evidence: Evidence = field(default_factory=Evidence)
+    spans: tuple[Span, ...] = ()
+
+    @property
+    def anomalous(self) -> bool:
+        """Whether it behaves unlike itself, rather than being new."""
+        return any(r.code in (ReasonCode.CPU_SHARE, ReasonCode.RUN_DELAY, ReasonCode.EXEC_BURST) for r in self.reasons)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a program is, who says so, and how sure. A proposal: no verdict acts by itself."""
+
+    category: Category
+    confidence: float  # 0..1
+    tier: Tier
+    reason: str
+    rule: str = ""  # id of the rule, for tier RULES
+    model: str = ""  # "groq/llama-3.1-8b-instant", for tier LLM
+    may_act: bool = True  # False: the model has not passed its exam, so it may only be shown
+    pending: bool = False  # an LLM was asked; its answer will come or not
+
+    @classmethod
+    def unknown(cls, reason: str, *, tier: Tier = Tier.NONE, pending: bool = False) -> Verdict:
+        """We do not know; the program is left alone."""
+        return cls(category=Category.UNKNOWN, confidence=0.0, tier=tier, reason=reason, pending=pending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Victim:
+    """Somebody who waits while the target runs."""
+
+    key: ProcessKey
+    comm: str
+    wait_pct: float  # of the window stood in a run queue, all its threads together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Symptom:
+    """The harm that one process does right now, over one window of samples."""
+
+    window_ns: int
+    target_cpu_pct: float  # 100 is one CPU
+    pressure_pct: float  # share of the window in which some task of the host waited for a CPU (PSI cpu some)
+    run_queue_p99_us: float | None
+    victims: tuple[Victim, ...]  # worst first, never of the target's own cgroup or family
+
+    @property
+    def text(self) -> str:
+        """The harm in one sentence."""
+        worst = f"; {self.victims[0].comm} waits {self.victims[0].wait_pct:.0f} %" if self.victims else ""
+        return f"uses {self.target_cpu_pct:.0f} % of a CPU while the host waits {self.pressure_pct:.0f} % of the time{worst}"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How much CPU a program may still have. Exactly one step of a ladder."""
+
+    cpu_weight: int | None = None  # 1..10000, the kernel's default is 100; 0: idle
+    cpu_quota_pct: float | None = None  # 100 is one CPU
+
+    def __str__(self) -> str:
+        """As the operator writes it in the policy."""
+        parts = []
+        if self.cpu_weight is not None:
+            parts.append("idle" if self.cpu_weight == 0 else f"cpu_weight={self.cpu_weight}")
+        if self.cpu_quota_pct is not None:
+            parts.append(f"cpu_quota={self.cpu_quota_pct:g}%")
+        return " ".join(parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A safety rule that said no, and why."""
+
+    rule: str
+    reason: str
+
+
+class DecisionKind(enum.StrEnum):
+    """What was decided, in one word for the summary and the metrics."""
+
+    NOTE = "note"  # known now, nothing hurts
+    LIMIT = "limit"  # to be limited (in mode observe: would be)
+    REFUSED = "refused"  # hurts, but a safety rule forbids
+    LEAVE = "leave"  # hurts, but the policy has no limit for what it is
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What may be done to one process, and why.
+
+    A decision is a proposal: nothing has been written yet. Only `brainkernel.act` turns it into an `Action`,
+    and every `Action` carries the value to restore. `limit` is None: leave it alone.
+    """
+
+    id: int
+    time_ns: int  # CLOCK_REALTIME, for people
+    suspect: Suspect
+    verdict: Verdict
+    kind: DecisionKind
+    reason: str  # shown to the operator verbatim
+    symptom: Symptom | None = None
+    limit: Limit | None = None
+    refusals: tuple[Refusal, ...] = ()
+    acts: bool = False  # mode enforce, not paused: `act` may write
+    lease_ns: int = 0  # how long the limit may stand without being renewed
+    spans: tuple[Span, ...] = ()
+
+
+class Route(enum.StrEnum):
+    """By which contract with systemd and the kernel a limit is set (DESIGN.md section 8)."""
+
+    UNIT = "unit"
+    SCOPE = "scope"
+    TASK = "task"
+    SUBTREE = "subtree"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value written, and the one to restore. `before` and `after` as the interface spells them."""
+
+    name: str  # the systemd property or the cgroup file
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """A limit that stands. It holds all that undo needs, so that a restart can undo it from the ledger alone."""
+
+    id: int  # that of its decision
+    target: ProcessKey
+    comm: str
+    route: Route
+    unit: str  # the unit whose properties were set
+    cgroup: str  # its path below the cgroup root
+    cgroup_id: int  # inode of that directory: a path can be used again
+    limit: Limit
+    changes: tuple[Change, ...]
+    moved: tuple[ProcessKey, ...] = ()  # processes put into a scope of ours
+    user_uid: int | None = None  # whose manager owns the unit; None: the system's
+    started_ns: int = 0  # CLOCK_BOOTTIME
+    expires_ns: int = 0  # CLOCK_BOOTTIME
+
+
+class ReleaseResult(enum.StrEnum):
+    """How the end of a limit went."""
+
+    RESTORED = "restored"
+    GONE = "gone"  # the unit or process ended, and the limit with it
+    FOREIGN = "foreign"  # somebody else changed the value: it is theirs
+    FAILED = "failed"  # still ours, will be tried again
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a limit achieved, both sides measured over windows of the same length."""
+
+    action_id: int
+    window_ns: int
+    target_cpu_pct_before: float
+    target_cpu_pct_after: float
+    pressure_pct_before: float
+    pressure_pct_after: float
+    victim: str  # comm of the worst victim, "" if there was none
+    victim_wait_pct_before: float
+    victim_wait_pct_after: float
+    helped: bool
+
+    @property
+    def text(self) -> str:
+        """The effect in one sentence."""
+        cpu = f"used {self.target_cpu_pct_after:.0f} % of a CPU instead of {self.target_cpu_pct_before:.0f} %"
+        if not self.victim or self.victim_wait_pct_before <= 0:
+            return cpu
+        less = 100 * (1 - self.victim_wait_pct_after / self.victim_wait_pct_before)
+        return f"{self.victim} waited {abs(less):.0f} % {'less' if less >= 0 else 'more'}; it {cpu}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lesson:
+    """What is to be remembered of one outcome or of a person's word about a decision."""
+
+    decision_id: int
+    identity: Identity
+    category: Category
+    helped: bool | None = None
+    undone_by_person: bool = False
+    text: str = ""

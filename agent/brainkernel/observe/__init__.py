@@ -1,0 +1,1 @@
+"""Action to Outcome: what a limit did to its target and to those who suffered."""

@@ -1,0 +1,1 @@
+"""Kernel to ProcessEvent: the loaders, the records they decode, snapshots of all tasks, pressure."""
