@@ -303,6 +303,18 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How a process stands at this moment with the scheduler and its terminal (proc_pid_stat(5))."""
+
+    flags: int  # task_struct.flags, PF_*
+    nice: int
+    policy: int  # SCHED_*
+    affinity_restricted: bool  # may not run on all CPUs that pid 1 may run on
+    leads_session: bool  # pid == session id, with a terminal
+    owns_terminal: bool  # its process group is its terminal's foreground one, and not the session leader's own
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Victim:
     """Somebody who waits while the target runs."""
 
@@ -466,3 +478,31 @@ class Lesson:
     helped: bool | None = None
     undone_by_person: bool = False
     text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feedback:
+    """What a person said of a decision."""
+
+    time_ns: int  # CLOCK_REALTIME
+    good: bool
+    label: Category | None = None  # what the program is in that person's eyes
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRecord:
+    """One decision and all that followed from it: what the store keeps and `explain` shows."""
+
+    decision: Decision
+    action: Action | None = None
+    refusals: tuple[Refusal, ...] = ()  # of `act`, after those of the decision
+    outcome: Outcome | None = None  # the latest measurement
+    released_ns: int | None = None  # CLOCK_REALTIME
+    release: ReleaseResult | None = None
+    feedback: tuple[Feedback, ...] = ()
+
+    @property
+    def active(self) -> bool:
+        """Whether a limit of this decision still stands, as far as we know."""
+        return self.action is not None and self.release in (None, ReleaseResult.FAILED)
