@@ -1,0 +1,84 @@
+"""Act = verdict x symptom x policy x safety: the one place where a limit is proposed. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brainkernel.config import limit_of
+from brainkernel.decide.safety import Surroundings, objections_of
+from brainkernel.model import Category, Decision, DecisionKind, Limit, Refusal, Suspect, Symptom, Verdict
+
+if TYPE_CHECKING:
+    from brainkernel.config import CategoryPolicy, Config
+
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Circumstances:
+    """What a decision depends on beside the suspect and its verdict."""
+
+    id: int
+    time_ns: int  # CLOCK_REALTIME
+    symptom: Symptom | None = None
+    surroundings: Surroundings | None = None  # read only when a limit is at stake
+    step: int = 0  # of the ladder
+    enforce: bool = False  # mode enforce and not paused
+
+
+def decide(suspect: Suspect, verdict: Verdict, circumstances: Circumstances, config: Config) -> Decision:
+    """Say what may be done to one process, and why. Writes nothing."""
+    kind, reason, limit, refusals = _judge(verdict, circumstances, config)
+    return Decision(
+        id=circumstances.id,
+        time_ns=circumstances.time_ns,
+        suspect=suspect,
+        verdict=verdict,
+        kind=kind,
+        reason=reason,
+        symptom=circumstances.symptom,
+        limit=limit,
+        refusals=refusals,
+        acts=limit is not None and circumstances.enforce,
+        lease_ns=int(config.policy.lease_s * NS_PER_S) if limit else 0,
+    )
+
+
+_Judgement = tuple[DecisionKind, str, Limit | None, tuple[Refusal, ...]]
+
+
+def _judge(verdict: Verdict, circumstances: Circumstances, config: Config) -> _Judgement:
+    if circumstances.symptom is None:
+        return DecisionKind.NOTE, "nobody is hurt", None, ()
+    policy = config.policy.of(verdict.category)
+    if not policy.limits:
+        why = "we do not know what it is" if verdict.category is Category.UNKNOWN else f"{verdict.category} is never limited"
+        return DecisionKind.LEAVE, f"{circumstances.symptom.text}, but {why}", None, ()
+    refusals = (*_doubts(verdict, policy), *_objections(circumstances, config))
+    if refusals:
+        return DecisionKind.REFUSED, f"{circumstances.symptom.text}, but it {refusals[0].reason}", None, refusals
+    limit = limit_of(policy.limits[min(circumstances.step, len(policy.limits) - 1)])
+    return DecisionKind.LIMIT, f"{verdict.category}: {circumstances.symptom.text}", limit, ()
+
+
+def _doubts(verdict: Verdict, policy: CategoryPolicy) -> tuple[Refusal, ...]:
+    doubts = []
+    if not verdict.may_act:
+        doubts.append(Refusal(rule="exam", reason=f"was judged by {verdict.model}, which has not passed the exam"))
+    if verdict.confidence < policy.min_confidence:
+        doubts.append(
+            Refusal(
+                rule="confidence",
+                reason=f"is only {verdict.confidence:.2f} sure to be {verdict.category}, {policy.min_confidence:.2f} is asked for",
+            )
+        )
+    if policy.approval:
+        doubts.append(Refusal(rule="approval", reason=f"needs a person's approval to be limited as {verdict.category}"))
+    return tuple(doubts)
+
+
+def _objections(circumstances: Circumstances, config: Config) -> tuple[Refusal, ...]:
+    if circumstances.surroundings is None:
+        return (Refusal(rule="gone", reason="has ended"),)
+    return objections_of(circumstances.surroundings, config.safety)

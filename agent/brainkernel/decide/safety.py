@@ -1,0 +1,171 @@
+"""What is never limited, as one table: each rule has a name, a reason for people, and a test. Pure.
+
+The rules are asked in order and the first that objects is shown; no verdict, policy or approval goes over them.
+What concerns the moment of writing (is this still the same process?) is checked where it is written, in `act`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brainkernel.model import PackageState, Refusal, Standing, Suspect, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from brainkernel.config import Safety
+
+PF_KTHREAD = 0x0020_0000  # include/linux/sched.h
+SCHED_NORMAL = 0
+
+# What the host or a login cannot do without, by exact path: a file in /tmp called sshd is not sshd.
+PROTECTED_EXES = frozenset(
+    """
+    /usr/lib/systemd/systemd /usr/lib/systemd/systemd-journald /usr/lib/systemd/systemd-logind /usr/lib/systemd/systemd-networkd
+    /usr/lib/systemd/systemd-resolved /usr/lib/systemd/systemd-udevd /usr/bin/udevadm /usr/lib/systemd/systemd-timesyncd
+    /usr/lib/systemd/systemd-machined /usr/lib/systemd/systemd-oomd /usr/sbin/init
+    /usr/bin/dbus-daemon /usr/bin/dbus-broker /usr/bin/dbus-broker-launch /usr/lib/polkit-1/polkitd /usr/libexec/polkitd
+    /usr/sbin/NetworkManager /usr/sbin/wpa_supplicant /usr/sbin/sshd /usr/lib/openssh/sshd-session /usr/sbin/agetty /usr/bin/login
+    /usr/sbin/rsyslogd /usr/sbin/auditd /usr/sbin/chronyd /usr/sbin/ntpd /usr/sbin/iscsid /usr/sbin/multipathd /usr/sbin/dhclient
+    /usr/bin/sudo /usr/bin/su /usr/bin/dpkg /usr/bin/apt /usr/bin/apt-get /usr/bin/rpm /usr/bin/dnf
+    /usr/lib/xorg/Xorg /usr/bin/Xwayland /usr/bin/gnome-shell /usr/bin/kwin_wayland /usr/bin/kwin_x11 /usr/bin/plasmashell /usr/bin/mutter
+    /usr/bin/sway /usr/bin/weston /usr/bin/Hyprland /usr/bin/labwc /usr/bin/xfwm4 /usr/bin/openbox /usr/bin/i3
+    /usr/sbin/gdm3 /usr/sbin/lightdm /usr/bin/sddm /usr/libexec/gdm-wayland-session /usr/libexec/gdm-x-session
+    /usr/bin/pipewire /usr/bin/wireplumber /usr/bin/pulseaudio
+    """.split()
+)
+PROTECTED_UNITS = frozenset(
+    """
+    init.scope dbus.service dbus-broker.service systemd-journald.service systemd-logind.service systemd-udevd.service
+    systemd-networkd.service systemd-resolved.service NetworkManager.service ssh.service sshd.service polkit.service
+    display-manager.service gdm.service lightdm.service sddm.service brainkernel.service brainkernel-gateway.service
+    """.split()
+)
+# Programs that say how another shall be scheduled: whoever is below them was placed by a person.
+DECIDED_BY = frozenset(
+    f"/usr/{folder}/{name}" for name in ("gamemoderun", "gamemoded", "schedtool", "cgexec") for folder in ("bin", "games")
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """All that the rules look at, read at the edge a moment ago."""
+
+    suspect: Suspect
+    standing: Standing | None  # None: it ended meanwhile
+    ancestor_exes: tuple[str, ...]
+    own: frozenset[int]  # pids of our processes and of our ancestors
+    limits_last_minute: int
+    limits_active: int
+    already_limited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyRule:
+    """One rule: `objection` gives the reason to refuse, or None."""
+
+    name: str
+    why: str
+    objection: Callable[[Surroundings, Safety], str | None]
+
+
+def _gone(s: Surroundings, _c: Safety) -> str | None:
+    return "it has ended" if s.standing is None else None
+
+
+def _init(s: Surroundings, _c: Safety) -> str | None:
+    return "is pid 1" if s.suspect.key.tgid == 1 else None
+
+
+def _kernel_thread(s: Surroundings, _c: Safety) -> str | None:
+    return "is a kernel thread" if s.standing and s.standing.flags & PF_KTHREAD else None
+
+
+def _ourselves(s: Surroundings, _c: Safety) -> str | None:
+    if s.suspect.key.tgid in s.own:
+        return "is ours, or what we were started by"
+    return None
+
+
+def _protected_exe(s: Surroundings, c: Safety) -> str | None:
+    exe = s.suspect.program.exe
+    if exe in c.protected_exes:
+        return f"{exe} is on your list of protected programs"
+    if exe in PROTECTED_EXES and not _is_modified(s.suspect):
+        return f"{exe} is what the host or a login cannot do without"
+    return None
+
+
+def _is_modified(suspect: Suspect) -> bool:
+    package = suspect.evidence.package
+    return package is not None and package.state is PackageState.MODIFIED
+
+
+def _protected_unit(s: Surroundings, c: Safety) -> str | None:
+    unit: Unit | None = s.suspect.evidence.unit
+    if unit is None:
+        return None
+    if unit.name in c.protected_units:
+        return f"{unit.name} is on your list of protected units"
+    return f"{unit.name} is what the host or a login cannot do without" if unit.name in PROTECTED_UNITS else None
+
+
+def _session_leader(s: Surroundings, _c: Safety) -> str | None:
+    return "leads a session (the shell or program that a login began with)" if s.standing and s.standing.leads_session else None
+
+
+def _foreground(s: Surroundings, _c: Safety) -> str | None:
+    return "owns a terminal: a person waits for it" if s.standing and s.standing.owns_terminal else None
+
+
+def _decided_by_a_person(s: Surroundings, _c: Safety) -> str | None:
+    if s.standing is None:
+        return None
+    if s.standing.nice != 0:
+        return f"has nice {s.standing.nice}: somebody already decided how it runs"
+    if s.standing.policy != SCHED_NORMAL:
+        return f"has scheduling policy {s.standing.policy}: somebody already decided how it runs"
+    if s.standing.affinity_restricted:
+        return "is bound to some CPUs: somebody already decided how it runs"
+    by = next((exe for exe in s.ancestor_exes if exe in DECIDED_BY), None)
+    return f"was started by {by}: somebody already decided how it runs" if by else None
+
+
+def _rate(s: Surroundings, c: Safety) -> str | None:
+    if s.already_limited or s.limits_last_minute < c.max_limits_per_minute:
+        return None
+    return f"{s.limits_last_minute} limits were set in the last minute, more is not allowed"
+
+
+def _count(s: Surroundings, c: Safety) -> str | None:
+    if s.already_limited or s.limits_active < c.max_active_limits:
+        return None
+    return f"{s.limits_active} limits stand already, more is not allowed"
+
+
+RULES: tuple[SafetyRule, ...] = (
+    SafetyRule("gone", "what has ended cannot be limited, and its pid may be somebody else's", _gone),
+    SafetyRule("init", "the host stands and falls with it", _init),
+    SafetyRule("kernel_thread", "the kernel's own work has nobody else to do it", _kernel_thread),
+    SafetyRule("ourselves", "an agent that slows itself cannot release", _ourselves),
+    SafetyRule("protected_exe", "the host or a login cannot do without it", _protected_exe),
+    SafetyRule("protected_unit", "the host or a login cannot do without it", _protected_unit),
+    SafetyRule("session_leader", "a slowed shell is a person locked out", _session_leader),
+    SafetyRule("terminal", "the foreground of a terminal is what a person waits for", _foreground),
+    SafetyRule(
+        "decided_by_a_person", "nice, chrt, taskset and gamemoderun are a person's word, and that goes before ours", _decided_by_a_person
+    ),
+    SafetyRule("rate_limit", "a mistake of ours must stay small", _rate),
+    SafetyRule("active_limit", "a mistake of ours must stay small", _count),
+)
+
+
+def objections_of(surroundings: Surroundings, config: Safety) -> tuple[Refusal, ...]:
+    """Every rule that objects, in the order of the table; empty: nothing speaks against a limit."""
+    found = []
+    for rule in RULES:
+        reason = rule.objection(surroundings, config)
+        if reason is not None:
+            found.append(Refusal(rule=rule.name, reason=reason))
+    return tuple(found)

@@ -1,0 +1,81 @@
+"""Who hurts whom right now. Pure over one window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from brainkernel.model import Symptom, Victim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from brainkernel.config import Symptoms
+    from brainkernel.model import ProcessKey
+    from brainkernel.observe.window import TaskUse, Window
+
+VICTIMS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Culprit:
+    """A job that takes CPU while others wait, with its worst process."""
+
+    worst: TaskUse
+    symptom: Symptom
+
+
+def symptom_of(
+    window: Window, target: TaskUse, config: Symptoms, *, limited_cgroups: Collection[int], p99_us: float | None
+) -> Symptom | None:
+    """The harm a job does, or None if one of the thresholds is not reached.
+
+    The job's own processes are no victims, nor is a process in a cgroup that we limit: a CPU quota itself
+    makes its target wait (DESIGN.md section 9), and counting that would prove every limit right.
+    """
+    if window.pressure_pct < config.pressure_pct:
+        return None
+    job = window.jobs[target.job]
+    cpu_pct = sum(use.cpu_pct for use in job)
+    if cpu_pct < config.target_cpu_pct:
+        return None
+    family = {use.key for use in job}
+    victims = sorted(
+        (
+            use
+            for use in window.uses.values()
+            if use.wait_pct >= config.victim_wait_pct and use.key not in family and use.cgroup_id not in limited_cgroups
+        ),
+        key=lambda use: -use.wait_pct,
+    )
+    if not victims:
+        return None
+    return Symptom(
+        window_ns=window.length_ns,
+        target_cpu_pct=cpu_pct,
+        pressure_pct=window.pressure_pct,
+        run_queue_p99_us=p99_us,
+        victims=tuple(Victim(key=v.key, comm=v.comm, wait_pct=v.wait_pct) for v in victims[:VICTIMS_SHOWN]),
+    )
+
+
+def culprits_of(
+    window: Window,
+    config: Symptoms,
+    *,
+    limited_cgroups: Collection[int] = (),
+    p99_us: float | None = None,
+    skip: Callable[[ProcessKey], bool] = lambda _key: False,
+) -> list[Culprit]:
+    """All jobs that hurt somebody now, greediest first."""
+    if window.pressure_pct < config.pressure_pct:
+        return []
+    found = []
+    for job in window.jobs.values():
+        worst = max(job, key=lambda use: use.cpu_pct)
+        if skip(worst.key):
+            continue
+        symptom = symptom_of(window, worst, config, limited_cgroups=limited_cgroups, p99_us=p99_us)
+        if symptom is not None:
+            found.append(Culprit(worst=worst, symptom=symptom))
+    return sorted(found, key=lambda c: -c.symptom.target_cpu_pct)

@@ -1,0 +1,121 @@
+"""Two snapshots of all tasks become rates: who used how much CPU, who waited how long, in one window. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from brainkernel.model import ProcessKey, TaskSample  # noqa: TC001 # part of what a reader sees in the types
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+KTHREADD_PID = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All tasks and the host's counters at one moment. Counters only grow."""
+
+    time_ns: int  # CLOCK_BOOTTIME
+    tasks: dict[ProcessKey, TaskSample]
+    pressure_total_us: int | None  # "total" of /proc/pressure/cpu, line some
+    run_queue: tuple[int, ...] | None  # cumulative log2 histogram, as the loader gives it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskUse:
+    """What one process used and waited in a window, in percent of one CPU."""
+
+    key: ProcessKey
+    ppid: int
+    uid: int
+    comm: str
+    cgroup_id: int
+    cpu_pct: float
+    wait_pct: float
+
+    @property
+    def job(self) -> tuple[int, str]:
+        """Which processes belong together: the same command in the same cgroup are the workers of one job."""
+        return (self.cgroup_id, self.comm)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The rates between two snapshots."""
+
+    start_ns: int
+    end_ns: int
+    uses: dict[ProcessKey, TaskUse]
+    pressure_pct: float  # 0 where the kernel has no PSI
+    run_queue: tuple[int, ...] | None  # counts of this window alone
+    jobs: dict[tuple[int, str], list[TaskUse]] = field(default_factory=dict)
+
+    @property
+    def length_ns(self) -> int:
+        """The length of the window."""
+        return self.end_ns - self.start_ns
+
+
+def window_of(first: Snapshot, last: Snapshot) -> Window:
+    """Compare two snapshots. A process that started in between counts from its start; one that ended is left out.
+
+    Kernel threads are left out: they neither can be limited nor are they anybody whom a person waits for.
+    """
+    length_ns = max(1, last.time_ns - first.time_ns)
+    uses = {use.key: use for use in _uses(first, last, length_ns)}
+    jobs: dict[tuple[int, str], list[TaskUse]] = defaultdict(list)
+    for use in uses.values():
+        jobs[use.job].append(use)
+    pressure = 0.0
+    if first.pressure_total_us is not None and last.pressure_total_us is not None:
+        pressure = 100 * max(0, last.pressure_total_us - first.pressure_total_us) * 1000 / length_ns
+    queue = None
+    if first.run_queue is not None and last.run_queue is not None:
+        queue = tuple(max(0, b - a) for a, b in zip(first.run_queue, last.run_queue, strict=True))
+    return Window(start_ns=first.time_ns, end_ns=last.time_ns, uses=uses, pressure_pct=pressure, run_queue=queue, jobs=dict(jobs))
+
+
+def _uses(first: Snapshot, last: Snapshot, length_ns: int) -> Iterable[TaskUse]:
+    for key, task in last.tasks.items():
+        if KTHREADD_PID in (task.ppid, key.tgid):
+            continue
+        earlier = first.tasks.get(key)
+        cpu_ns = task.cpu_ns - (earlier.cpu_ns if earlier else 0)
+        delay_ns = task.run_delay_ns - (earlier.run_delay_ns if earlier else 0)
+        yield TaskUse(
+            key=key,
+            ppid=task.ppid,
+            uid=task.uid,
+            comm=task.comm,
+            cgroup_id=task.cgroup_id,
+            cpu_pct=max(0.0, 100 * cpu_ns / length_ns),
+            wait_pct=max(0.0, 100 * delay_ns / length_ns),
+        )
+
+
+class History:
+    """The last snapshots, as far back as the longest window needs."""
+
+    def __init__(self, keep_ns: int) -> None:
+        self._keep_ns = keep_ns
+        self._snapshots: deque[Snapshot] = deque()
+
+    def add(self, snapshot: Snapshot) -> None:
+        """Take a new snapshot and forget those that are too old."""
+        self._snapshots.append(snapshot)
+        while len(self._snapshots) > 2 and snapshot.time_ns - self._snapshots[1].time_ns >= self._keep_ns:  # noqa: PLR2004 # a window needs two
+            self._snapshots.popleft()
+
+    def window(self, length_ns: int) -> Window | None:
+        """The window that ends now and is at least `length_ns` long; None until enough was seen."""
+        if not self._snapshots:
+            return None
+        last = self._snapshots[-1]
+        for first in reversed(self._snapshots):
+            # A tenth of slack: the ticks of a 1 s timer are not exactly 1 s apart.
+            if last.time_ns - first.time_ns >= length_ns * 0.9:
+                return window_of(first, last)
+        return None
