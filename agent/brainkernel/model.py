@@ -231,6 +231,7 @@ class Evidence:
     session: str = ""  # logind session id
     tty: str = ""
     script: str = ""  # what an interpreter runs
+    script_package: Package | None = None  # who ships that script
     marks: frozenset[Mark] = frozenset()
 
 
