@@ -112,6 +112,7 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     llamacpp_model_file: Annotated[str, _setting("path of a .gguf file")] = ""
     deadline_ms: Annotated[int, Meta(ge=50), _setting("an answer later than this only goes into the cache")] = 3000
     batch_size: Annotated[int, Meta(ge=1, le=8), _setting("programs per question")] = 8
+    groq_tokens_per_minute: Annotated[Count, _setting("rate limit of your Groq account, 6000 on its free tier; 0: none")] = 6000
     tokens_per_hour: Annotated[Count, _setting("hard stop")] = 200_000
     tokens_per_day: Annotated[Count, _setting("hard stop")] = 2_000_000
     cache_days: Annotated[float, Meta(gt=0), _setting("how long an LLM's verdict is kept")] = 30.0
