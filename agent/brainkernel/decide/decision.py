@@ -23,6 +23,7 @@ class Circumstances:
     time_ns: int  # CLOCK_REALTIME
     symptom: Symptom | None = None
     surroundings: Surroundings | None = None  # read only when a limit is at stake
+    learned: Refusal | None = None  # what earlier limits taught against this one
     step: int = 0  # of the ladder
     enforce: bool = False  # mode enforce and not paused
 
@@ -55,7 +56,8 @@ def _judge(verdict: Verdict, circumstances: Circumstances, config: Config) -> _J
     if not policy.limits:
         why = "we do not know what it is" if verdict.category is Category.UNKNOWN else f"{verdict.category} is never limited"
         return DecisionKind.LEAVE, f"{circumstances.symptom.text}, but {why}", None, ()
-    refusals = (*_doubts(verdict, policy), *_objections(circumstances, config))
+    learned = (circumstances.learned,) if circumstances.learned else ()
+    refusals = (*_doubts(verdict, policy), *_objections(circumstances, config), *learned)
     if refusals:
         return DecisionKind.REFUSED, f"{circumstances.symptom.text}, but it {refusals[0].reason}", None, refusals
     limit = limit_of(policy.limits[min(circumstances.step, len(policy.limits) - 1)])

@@ -1,0 +1,179 @@
+"""A decision needs a verdict, a symptom, a policy and the consent of every safety rule."""
+
+from typing import Any
+
+import pytest
+from brainkernel.config import CategoryPolicy, Config, Policy, Safety
+from brainkernel.decide.decision import Circumstances, decide
+from brainkernel.decide.safety import PROTECTED_EXES, RULES, Surroundings
+from brainkernel.model import (
+    Category,
+    Decision,
+    DecisionKind,
+    Evidence,
+    Limit,
+    Package,
+    PackageState,
+    ProcessKey,
+    Standing,
+    Suspect,
+    Unit,
+    Verdict,
+)
+from support.nouns import SECOND_NS, a_standing, a_suspect, a_symptom, a_verdict
+
+OURS = 42
+
+
+def surroundings(suspect: Suspect, *, standing: Standing | None = None, gone: bool = False, **changes: Any) -> Surroundings:
+    plain: dict[str, Any] = {
+        "suspect": suspect,
+        "standing": None if gone else standing or a_standing(),
+        "ancestor_exes": ("/usr/bin/bash",),
+        "own": frozenset({OURS}),
+        "limits_last_minute": 0,
+        "limits_active": 0,
+        "already_limited": False,
+    }
+    return Surroundings(**(plain | changes))
+
+
+def decided(
+    suspect: Suspect | None = None,
+    verdict: Verdict | None = None,
+    *,
+    config: Config | None = None,
+    hurts: bool = True,
+    step: int = 0,
+    **changes: Any,
+) -> Decision:
+    suspect = suspect or a_suspect()
+    circumstances = Circumstances(
+        id=1, time_ns=0, symptom=a_symptom() if hurts else None, surroundings=surroundings(suspect, **changes), step=step, enforce=True
+    )
+    return decide(suspect, verdict or a_verdict(), circumstances, config or Config())
+
+
+def test_a_background_job_that_hurts_is_limited() -> None:
+    """All four factors say yes: the first step of the ladder is proposed, with a lease."""
+    decision = decided()
+
+    assert decision.kind is DecisionKind.LIMIT
+    assert decision.limit == Limit(cpu_weight=20)
+    assert decision.acts
+    assert decision.lease_ns == 60 * SECOND_NS
+
+
+def test_a_verdict_alone_never_acts() -> None:
+    """The surest miner that hurts nobody is noted, not limited."""
+    decision = decided(verdict=a_verdict(Category.SUSPICIOUS, 1.0), hurts=False)
+
+    assert decision.kind is DecisionKind.NOTE
+    assert decision.limit is None
+    assert not decision.acts
+
+
+@pytest.mark.parametrize("category", [Category.UNKNOWN, Category.SYSTEM_CRITICAL, Category.INTERACTIVE, Category.SERVICE])
+def test_what_is_unknown_or_serves_people_is_left_alone(category: Category) -> None:
+    """No symptom makes these limitable under the policy as shipped."""
+    decision = decided(verdict=a_verdict(category, 1.0))
+
+    assert decision.kind is DecisionKind.LEAVE
+    assert decision.limit is None
+
+
+def test_observe_mode_computes_the_limit_and_does_not_act() -> None:
+    """What would be done is shown; nothing may be written."""
+    suspect = a_suspect()
+    circumstances = Circumstances(id=1, time_ns=0, symptom=a_symptom(), surroundings=surroundings(suspect), enforce=False)
+
+    decision = decide(suspect, a_verdict(), circumstances, Config())
+
+    assert decision.limit == Limit(cpu_weight=20)
+    assert not decision.acts
+
+
+def test_an_uncertain_verdict_does_not_limit() -> None:
+    """Below the confidence of the policy the refusal is named."""
+    decision = decided(verdict=a_verdict(confidence=0.5))
+
+    assert decision.kind is DecisionKind.REFUSED
+    assert [r.rule for r in decision.refusals] == ["confidence"]
+
+
+def test_a_model_without_an_exam_may_only_be_shown() -> None:
+    """Its verdict is kept and explained, and limits nothing."""
+    decision = decided(verdict=a_verdict(may_act=False, model="ollama/tiny"))
+
+    assert decision.kind is DecisionKind.REFUSED
+    assert decision.refusals[0].rule == "exam"
+
+
+def test_a_category_that_needs_approval_is_not_limited_without_it() -> None:
+    """A policy with approval waits for a person."""
+    config = Config(policy=Policy(background=CategoryPolicy(limits=("idle",), approval=True)))
+
+    assert decided(config=config).refusals[0].rule == "approval"
+
+
+def test_the_ladder_ends_at_its_last_step() -> None:
+    """A step beyond the end is the end."""
+    assert decided(step=1).limit == Limit(cpu_quota_pct=20.0)
+    assert decided(step=9).limit == Limit(cpu_quota_pct=20.0)
+
+
+OBJECTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    ("gone", {}, {"gone": True}),
+    ("init", {"key": ProcessKey(1, 0)}, {}),
+    ("kernel_thread", {}, {"standing": a_standing(flags=0x00208040)}),
+    ("ourselves", {"key": ProcessKey(OURS, 0)}, {}),
+    ("protected_exe", {"exe": "/usr/sbin/sshd"}, {}),
+    ("protected_unit", {"evidence": Evidence(unit=Unit(name="dbus.service"))}, {}),
+    ("session_leader", {}, {"standing": a_standing(leads_session=True)}),
+    ("terminal", {}, {"standing": a_standing(owns_terminal=True)}),
+    ("decided_by_a_person", {}, {"standing": a_standing(nice=10)}),
+    ("decided_by_a_person", {}, {"standing": a_standing(policy=5)}),
+    ("decided_by_a_person", {}, {"standing": a_standing(affinity_restricted=True)}),
+    ("decided_by_a_person", {}, {"ancestor_exes": ("/usr/games/gamemoderun",)}),
+    ("rate_limit", {}, {"limits_last_minute": 10}),
+    ("active_limit", {}, {"limits_active": 32}),
+]
+
+
+@pytest.mark.parametrize(("rule", "suspect", "around"), OBJECTIONS, ids=[f"{o[0]}-{i}" for i, o in enumerate(OBJECTIONS)])
+def test_each_safety_rule_refuses_even_the_surest_verdict(rule: str, suspect: dict[str, Any], around: dict[str, Any]) -> None:
+    """One objection is enough, it is named, and nothing is proposed."""
+    decision = decided(a_suspect(**suspect), a_verdict(Category.SUSPICIOUS, 1.0), **around)
+
+    assert decision.kind is DecisionKind.REFUSED
+    assert rule in [r.rule for r in decision.refusals]
+    assert decision.limit is None
+    assert not decision.acts
+
+
+def test_every_safety_rule_has_a_case_above() -> None:
+    """A rule without a test is not in the table for long."""
+    assert {rule.name for rule in RULES} == {case[0] for case in OBJECTIONS}
+
+
+def test_an_impostor_is_not_protected_by_its_name() -> None:
+    """A file in /tmp called sshd is not sshd, and neither is an sshd whose checksum is not the package's."""
+    elsewhere = decided(a_suspect("/tmp/sshd"), a_verdict(Category.SUSPICIOUS, 1.0))
+    modified = Evidence(package=Package(name="openssh-server", state=PackageState.MODIFIED))
+    replaced = decided(a_suspect("/usr/sbin/sshd", evidence=modified), a_verdict(Category.SUSPICIOUS, 1.0))
+
+    assert elsewhere.kind is DecisionKind.LIMIT
+    assert replaced.kind is DecisionKind.LIMIT
+
+
+def test_the_operators_own_lists_are_exact() -> None:
+    """A protected path protects that path and nothing that merely contains it."""
+    config = Config(safety=Safety(protected_exes=("/opt/db/server",)))
+
+    assert decided(a_suspect("/opt/db/server"), config=config).kind is DecisionKind.REFUSED
+    assert decided(a_suspect("/opt/db/server2"), config=config).kind is DecisionKind.LIMIT
+
+
+def test_every_protected_exe_is_a_full_path() -> None:
+    """Substrings and bare names protect impostors."""
+    assert all(exe.startswith("/usr/") for exe in PROTECTED_EXES)
