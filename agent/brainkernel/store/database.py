@@ -1,0 +1,198 @@
+"""One connection, in the daemon's thread, that always works: on the file while it can, else in memory.
+
+Writes join one transaction that `flush` commits once per tick; reads on the same connection see them at once.
+What a failing disk did not take is kept (bounded) and written when the disk is back.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from brainkernel.errors import StoreError
+from brainkernel.store.files import FILE_NAME, is_damage, lock_directory, move_aside, open_file, open_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from brainkernel.clock import Clock
+
+    Parameters = tuple[Any, ...]
+    Operation = tuple[str, Parameters]
+
+T = TypeVar("T")
+
+_RETRY_NS = 60_000_000_000
+_KEPT_MAX = 2_000  # operations, some 4 MB of decisions
+_CHECKPOINT_OPERATIONS = 1_000  # some 4 MB of write-ahead log
+
+
+class Database:
+    """The state database. No method raises for what the disk does; `report` gets a sentence for people instead.
+
+    Raises StoreError on construction for a schema newer than ours, or when another process has the directory.
+    """
+
+    def __init__(self, directory: Path, clock: Clock, report: Callable[[str], None]) -> None:
+        self.path = directory / FILE_NAME
+        self._clock = clock
+        self._report = report
+        self._journal: list[Operation] = []  # of the open transaction
+        self._kept: deque[Operation] = deque(maxlen=_KEPT_MAX)  # written to memory alone
+        self._in_memory_because = ""
+        self._retry_ns = 0
+        self._operations = 0  # since the last checkpoint
+        self._checkpoint: threading.Thread | None = None
+        self._directory = lock_directory(directory)
+        self._connection = self._open()
+
+    @property
+    def in_memory_because(self) -> str:
+        """Why nothing is kept on the disk now; empty while all is well."""
+        return self._in_memory_because
+
+    def write(self, sql: str, parameters: Parameters = ()) -> None:
+        """Add one statement to the transaction of this tick."""
+        self._attempt(lambda connection: _run(connection, ((sql, parameters),)))
+        self._journal.append((sql, parameters))
+        self._operations += 1
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query, with the writes of this tick in it."""
+        return self._attempt(lambda connection: connection.execute(sql, parameters).fetchall())
+
+    def flush(self) -> None:
+        """Commit what was written since the last call, and look whether a lost disk is back."""
+        if self._in_memory_because and self._clock.boot_ns() >= self._retry_ns:
+            self._return_to_disk()
+        if not self._journal:
+            return
+        self._attempt(_commit)
+        if self._in_memory_because:
+            self._kept.extend(self._journal)
+        self._journal.clear()
+        if self._operations >= _CHECKPOINT_OPERATIONS and not self._in_memory_because:
+            self._start_checkpoint()
+
+    def close(self) -> None:
+        """Commit, fold the journal into the file and let the directory go."""
+        self.flush()
+        if self._checkpoint is not None:
+            self._checkpoint.join()
+        with suppress(sqlite3.Error):  # if it fails, the journal holds all of it and the next start reads that
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+        self._unlock()
+
+    # The file, then a fresh file, then memory: each attempt that fails goes one further.
+    def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        while True:
+            try:
+                return work(self._connection)
+            except sqlite3.ProgrammingError:
+                raise  # ours
+            except sqlite3.DatabaseError as error:
+                if self._in_memory_because:
+                    msg = f"the state database fails even in memory: {error}"
+                    raise StoreError(msg) from error
+                self._replace(error)
+
+    def _replace(self, error: sqlite3.DatabaseError) -> None:
+        self._connection.close()
+        self._connection = self._open_after(error) if is_damage(error) else self._go_to_memory(error)
+        try:
+            _run(self._connection, self._journal)
+        except sqlite3.DatabaseError as again:
+            self._connection.close()
+            self._connection = self._go_to_memory(again)
+            _run(self._connection, self._journal)
+
+    def _open(self) -> sqlite3.Connection:
+        try:
+            return open_file(self.path)
+        except StoreError:
+            self._unlock()
+            raise
+        except (sqlite3.Error, OSError) as error:
+            return self._open_after(error)
+
+    def _open_after(self, error: Exception) -> sqlite3.Connection:
+        if not is_damage(error):
+            return self._go_to_memory(error)
+        try:
+            aside = move_aside(self.path, self._clock.wall_ns())
+            connection = open_file(self.path)
+        except (sqlite3.Error, OSError, StoreError) as another:
+            return self._go_to_memory(another)
+        self._report(f"{self.path} is damaged ({error}): moved to {aside.name}, going on with an empty one")
+        return connection
+
+    def _go_to_memory(self, error: Exception) -> sqlite3.Connection:
+        self._in_memory_because = str(error)
+        self._retry_ns = self._clock.boot_ns() + _RETRY_NS
+        self._report(
+            f"{self.path} cannot be used ({error}): going on in memory, what is learned now is lost on a restart "
+            f"unless the disk comes back; free or repair it, it is tried again every {_RETRY_NS // 1_000_000_000} s"
+        )
+        return open_memory()
+
+    def _return_to_disk(self) -> None:
+        self._retry_ns = self._clock.boot_ns() + _RETRY_NS
+        try:
+            if self._directory is None:
+                self._directory = lock_directory(self.path.parent)
+            connection = open_file(self.path)
+        except (sqlite3.Error, OSError, StoreError):
+            return
+        try:
+            _run(connection, (*self._kept, *self._journal))
+            _commit(connection)
+        except sqlite3.DatabaseError:
+            connection.close()
+            return
+        self._connection.close()
+        self._connection, self._in_memory_because = connection, ""
+        self._report(f"{self.path} can be used again: {len(self._kept)} writes of the meantime are kept")
+        self._kept.clear()
+        self._journal.clear()
+
+    def _start_checkpoint(self) -> None:
+        if self._checkpoint is not None and self._checkpoint.is_alive():
+            return
+        self._operations = 0
+        self._checkpoint = threading.Thread(target=_checkpoint, args=(self.path,), name="checkpoint", daemon=True)
+        self._checkpoint.start()
+
+    def _unlock(self) -> None:
+        if self._directory is not None:
+            os.close(self._directory)
+            self._directory = None
+
+
+def _run(connection: sqlite3.Connection, operations: Iterable[Operation]) -> None:
+    for sql, parameters in operations:
+        if not connection.in_transaction:
+            connection.execute("BEGIN IMMEDIATE")
+        connection.execute(sql, parameters)
+
+
+def _commit(connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:
+        connection.execute("COMMIT")
+
+
+# Its own connection: PASSIVE waits for nobody and holds nobody up, and the sync happens outside of the loop.
+def _checkpoint(path: Path) -> None:
+    try:
+        connection = sqlite3.connect(path, timeout=0)
+        try:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        finally:
+            connection.close()
+    except sqlite3.Error:
+        pass  # the log grows until the next one; a disk that is ill shows at the next commit
