@@ -68,6 +68,19 @@ class Mark(enum.Enum):
     ARGV_TRUNCATED = "argv_truncated"  # longer than one record holds
 
 
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """One process above another, as it was when that one started; it may have ended since.
+
+    `file` is None for a kernel thread, `exe` is "" when nobody could say which path the file had.
+    """
+
+    key: ProcessKey
+    comm: str
+    file: FileId | None
+    exe: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exec:
     """A program began in a process.
@@ -95,6 +108,7 @@ class Exec:
     tty: int = 0  # device number, 0: no controlling terminal
     loginuid: int | None = None
     marks: frozenset[Mark] = frozenset()
+    ancestors: tuple[Ancestor, ...] = ()  # nearest first, so the parent is the first one
 
     @property
     def identity(self) -> Identity:
