@@ -25,7 +25,7 @@ class Stages:
 
     clock: Clock
     gate: Callable[[Exec], Suspect | None]
-    enrich: Callable[[Suspect], Suspect]
+    enrich: Callable[[Suspect, Exec | None], Suspect]
     tiers: tuple[tuple[str, Callable[[Suspect], Verdict | None]], ...]
     ask: Callable[[Suspect], bool]
     decide: Callable[[Suspect, Verdict, Symptom | None], Decision]
@@ -43,13 +43,13 @@ def consider(event: Exec, stages: Stages) -> tuple[Suspect, Verdict] | None:
         return None
     delivery = Span(stage="event_delivery", ns=max(0, delivered_ns - event.time_ns))
     suspect = replace(suspect, spans=(delivery, _span("gate", delivered_ns, stages.clock)))
-    return judge(suspect, stages)
+    return judge(suspect, stages, started=event)
 
 
-def judge(suspect: Suspect, stages: Stages) -> tuple[Suspect, Verdict]:
+def judge(suspect: Suspect, stages: Stages, started: Exec | None = None) -> tuple[Suspect, Verdict]:
     """Find out what a program is: evidence first, then the tiers, cheapest first, until one knows."""
     started_ns = stages.clock.boot_ns()
-    suspect = _with_span(stages.enrich(suspect), "enrich", started_ns, stages.clock)
+    suspect = _with_span(stages.enrich(suspect, started), "enrich", started_ns, stages.clock)
     for name, tier in stages.tiers:
         started_ns = stages.clock.boot_ns()
         verdict = tier(suspect)

@@ -1,0 +1,168 @@
+"""Questions to the LLM: collected, sent in batches through the gateway, and what becomes of the answers.
+
+Nothing here waits. A suspect that was asked about comes back from `collect` exactly once, with the model's
+verdict or with "unknown" and the cause; an answer after that goes into the cache and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from brainkernel.link.asker import Answered, Asker, Late, TimedOut
+from brainkernel.metrics import LLM_CALLS, LLM_FAILURES, LLM_SECONDS, LLM_TOKENS
+from brainkernel.model import Category, Span, Suspect, Tier, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from brainkernel.clock import Clock
+    from brainkernel.config import Llm
+    from brainkernel.link.messages import ProposedVerdict, Question, Usage
+    from brainkernel.metrics import Figures
+
+NS_PER_MS = 1_000_000
+LINGER_NS = 20 * NS_PER_MS  # a package's postinst starts programs in flocks: wait so long for company
+WAITING_MAX = 256  # beyond that, an LLM is no help any more
+NO_BACKEND = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    suspect: Suspect
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    waiting: tuple[_Waiting, ...]
+    sent_ns: int
+
+
+class Asking:
+    """The LLM tier as the pipeline sees it."""
+
+    def __init__(
+        self,
+        *,
+        asker: Asker,
+        clock: Clock,
+        config: Llm,
+        figures: Figures,
+        question_of: Callable[[Suspect], Question],
+        remember: Callable[[Suspect, Verdict], None],
+    ) -> None:
+        self._asker = asker
+        self._clock = clock
+        self.config = config
+        self._figures = figures
+        self._question_of = question_of
+        self._remember = remember
+        self._waiting: list[_Waiting] = []
+        self._batches: dict[str, _Batch] = {}
+        self.calls = 0
+
+    @property
+    def available(self) -> bool:
+        """Whether a gateway is there that has a model to ask."""
+        hello = self._asker.hello
+        return hello is not None and hello.backend != NO_BACKEND
+
+    def ask(self, suspect: Suspect) -> bool:
+        """Take a suspect to be asked about; False if nobody could answer."""
+        if not self.available or len(self._waiting) >= WAITING_MAX:
+            return False
+        self._waiting.append(_Waiting(suspect, self._clock.boot_ns()))
+        return True
+
+    def collect(self) -> list[tuple[Suspect, Verdict]]:
+        """Send what has waited long enough, and hand over every suspect whose answer, or lack of one, is known."""
+        now_ns = self._clock.boot_ns()
+        done = self._send(now_ns)
+        for outcome in self._asker.poll(now_ns):
+            if isinstance(outcome, TimedOut):
+                done += self._unanswered(outcome, now_ns)
+            else:
+                done += self._take(outcome, now_ns)
+        return done
+
+    def _send(self, now_ns: int) -> list[tuple[Suspect, Verdict]]:
+        unsent = []
+        while self._waiting and (len(self._waiting) >= self.config.batch_size or now_ns - self._waiting[0].since_ns >= LINGER_NS):
+            batch = tuple(self._waiting[: self.config.batch_size])
+            del self._waiting[: len(batch)]
+            identifier = self._asker.ask([self._question_of(w.suspect) for w in batch], self.config.deadline_ms)
+            if identifier is None:
+                unsent += [(w.suspect, Verdict.unknown("the LLM could not be asked")) for w in batch]
+            else:
+                self._batches[identifier] = _Batch(batch, now_ns)
+        return unsent
+
+    def _unanswered(self, outcome: TimedOut, now_ns: int) -> list[tuple[Suspect, Verdict]]:
+        # The batch stays known: a late answer still goes into the cache.
+        batch = self._batches.pop(outcome.id) if outcome.gateway_gone else self._batches[outcome.id]
+        cause = "the gateway went away" if outcome.gateway_gone else f"the LLM did not answer within {self.config.deadline_ms} ms"
+        self._figures.add(LLM_FAILURES, self._backend, "gateway_gone" if outcome.gateway_gone else "timeout")
+        return [(_timed(w, batch, now_ns), Verdict.unknown(cause)) for w in batch.waiting]
+
+    def _take(self, outcome: Answered | Late, now_ns: int) -> list[tuple[Suspect, Verdict]]:
+        batch = self._batches.pop(outcome.id, None)
+        if batch is None:
+            return []
+        self._count(outcome.usage, outcome.failure)
+        verdicts = [self._verdict_of(p, outcome.usage, outcome.failure) for p in outcome.verdicts]
+        judged = [(_timed(w, batch, now_ns), v) for w, v in zip(batch.waiting, verdicts, strict=True)]
+        for suspect, verdict in judged:
+            if verdict.category is not Category.UNKNOWN:
+                self._remember(suspect, verdict)
+        return [] if isinstance(outcome, Late) else judged
+
+    def _verdict_of(self, proposed: ProposedVerdict | None, usage: Usage | None, failure: str) -> Verdict:
+        if proposed is None:
+            return Verdict.unknown(f"the LLM gave no usable answer{f': {failure}' if failure else ''}")
+        hello = self._asker.hello
+        return Verdict(
+            category=proposed.category,
+            confidence=proposed.confidence,
+            tier=Tier.LLM,
+            reason=proposed.reason,
+            model=f"{usage.backend}/{usage.model}" if usage else "",
+            may_act=self.config.may_act and hello is not None,
+        )
+
+    @property
+    def _backend(self) -> str:
+        return self._asker.hello.backend if self._asker.hello else NO_BACKEND
+
+    def _count(self, usage: Usage | None, failure: str) -> None:
+        # The backend's name comes from the gateway: only those we know become a label.
+        backend = self._backend if self._backend in ("groq", "ollama", "llamacpp", NO_BACKEND) else "other"
+        self.calls += 1
+        self._figures.add(LLM_CALLS, backend, "failed" if failure else "answered")
+        if failure:
+            self._figures.add(LLM_FAILURES, backend, failure if failure in CAUSES else "other")
+        if usage is not None:
+            self._figures.observe(LLM_SECONDS, usage.latency_ns / 1e9, backend)
+            self._figures.add(LLM_TOKENS, backend, "in", by=usage.tokens_in)
+            self._figures.add(LLM_TOKENS, backend, "out", by=usage.tokens_out)
+
+
+CAUSES: Sequence[str] = (
+    "timeout",
+    "connection",
+    "http_status",
+    "not_json",
+    "wrong_schema",
+    "too_large",
+    "budget",
+    "breaker_open",
+    "rate_limited",
+    "no_backend",
+    "count_mismatch",
+)
+
+
+def _timed(waiting: _Waiting, batch: _Batch, now_ns: int) -> Suspect:
+    queued = Span(stage="llm_queue", ns=batch.sent_ns - waiting.since_ns)
+    answered = Span(stage="llm", ns=max(0, now_ns - batch.sent_ns))
+    return replace(waiting.suspect, spans=(*waiting.suspect.spans, queued, answered))
