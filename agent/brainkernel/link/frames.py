@@ -39,12 +39,33 @@ def peer_of(sock: socket.socket) -> Peer:
 
 
 def frame_of(message: Any) -> bytes:
-    """Encode one message. Raises ProtocolError if it is larger than a reader accepts."""
-    body = orjson.dumps(msgspec.to_builtins(message))
+    """Encode one message. Raises ProtocolError if it is larger than a reader accepts, or has no form in JSON.
+
+    A byte that was not UTF-8 (a lone surrogate, PEP 383) arrives as the text of its escape: JSON has no other way.
+    """
+    plain = msgspec.to_builtins(message)
+    try:
+        try:
+            body = orjson.dumps(plain)
+        except orjson.JSONEncodeError:
+            body = orjson.dumps(_without_surrogates(plain))
+    except orjson.JSONEncodeError as error:
+        msg = f"message has no form in JSON: {error}"
+        raise ProtocolError(msg) from None
     if len(body) > MAX_FRAME_BYTES:
         msg = f"message of {len(body)} bytes is larger than {MAX_FRAME_BYTES}"
         raise ProtocolError(msg)
     return _LENGTH.pack(len(body)) + body
+
+
+def _without_surrogates(plain: Any) -> Any:
+    if isinstance(plain, str):
+        return plain.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(plain, dict):
+        return {_without_surrogates(key): _without_surrogates(value) for key, value in plain.items()}
+    if isinstance(plain, list | tuple):
+        return [_without_surrogates(value) for value in plain]
+    return plain
 
 
 class FrameBuffer:
