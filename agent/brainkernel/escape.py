@@ -22,6 +22,11 @@ def escaped(text: str, max_length: int = 4096) -> str:
     return shown if len(text) <= max_length else f"{shown}... ({len(text)} characters)"
 
 
+def shown(text: str) -> str:
+    """Escape what is unsafe and leave backslashes alone: for text that was escaped already (by the store, the daemon)."""
+    return _UNSAFE.sub(_escape_one, text)
+
+
 def _escape_one(match: re.Match[str]) -> str:
     code = ord(match[0])
     if match[0] == "\\":
