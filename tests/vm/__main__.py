@@ -1,0 +1,66 @@
+"""The command behind scripts/test-vm."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from vm.image import ImageError, cache_dir, image_of
+from vm.machine import Machine, MachineError
+from vm.payload import write_payload
+from vm.progress import say
+from vm.recipe import RECIPES
+
+EXIT_NO_RESULT = 125  # pytest's own end at 5
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="test-vm",
+        description="Run tests/vm/inside in a Debian VM (QEMU; no KVM, no network needed once the image is there).",
+        epilog="The exit status and the last line are pytest's; 125: the VM brought no result. "
+        f"Images are kept in {cache_dir()} (BRAINKERNEL_VM_CACHE); remove it to rebuild. BRAINKERNEL_VM_ACCEL=kvm uses KVM.",
+    )
+    parser.add_argument("-k", metavar="EXPR", help="only the tests that match, as in pytest -k")
+    parser.add_argument("--suite", choices=sorted(RECIPES), default="bookworm", help="Debian suite of the VM (default: %(default)s)")
+    parser.add_argument("--timeout", type=float, default=1500, metavar="SECONDS", help="for boot and tests (default: %(default)s)")
+    parser.add_argument("--keep", action="store_true", help="keep the run's folder (console log, payload disk) and say where it is")
+    parser.add_argument("--shell", action="store_true", help="a root shell in the VM instead of the tests; Ctrl-A x ends it")
+    parser.add_argument("pytest", nargs="*", metavar="PYTEST_ARG", help="after --: more arguments for pytest in the VM")
+    return parser.parse_args()
+
+
+def _run(options: argparse.Namespace, scratch: Path) -> int:
+    cache = cache_dir()
+    image = image_of(RECIPES[options.suite], cache)
+    end_of_run = f"end-of-run-{secrets.token_hex(8)}"
+    selection = ["-k", options.k] if options.k else []
+    color = ["--color=yes"] if sys.stdout.isatty() else []
+    payload = write_payload(scratch, cache, arguments=[*color, *selection, *options.pytest], end_of_run=end_of_run)
+    machine = Machine(image, payload, scratch / "console.log", end_of_run)
+    say("booting: 10 to 60 seconds")
+    return machine.shell() if options.shell else machine.run(options.timeout)
+
+
+def main() -> int:
+    """Build, boot, run; give back pytest's status."""
+    options = _arguments()
+    scratch = Path(tempfile.mkdtemp(prefix="brainkernel-vm-"))
+    if options.keep:
+        say(f"the console log and the payload disk stay in {scratch}")
+    try:
+        return _run(options, scratch)
+    except (ImageError, MachineError) as error:
+        say(str(error))
+        return EXIT_NO_RESULT
+    finally:
+        if not options.keep:
+            shutil.rmtree(scratch)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

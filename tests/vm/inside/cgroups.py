@@ -1,0 +1,58 @@
+"""Every setting that a limit could change, so that before and after can be compared bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vm.inside.processes import scheduling
+
+ROOT = Path("/sys/fs/cgroup")
+# Every file of these controllers but those that count or measure.
+_CONTROLLERS = ("cpu.", "cpuset.", "io.", "memory.", "pids.")
+_MEASURES = ("stat", "pressure", "current", "peak", "events", "events.local", "numa_stat", "swap.current", "swap.events", "cpus.effective")
+_MEASURES += ("mems.effective", "reclaim")
+_CORE = ("cgroup.subtree_control", "cgroup.freeze", "cgroup.type", "cgroup.max.depth", "cgroup.max.descendants")
+
+Values = dict[str, str]
+
+
+def cgroup_values() -> Values:
+    """Read the settings of all cgroups (`/path file`) and the scheduling of all threads, without any counter."""
+    values: Values = {}
+    for directory in (ROOT, *(d for d in ROOT.rglob("*") if d.is_dir())):
+        values.update(settings_of(directory))
+    return values | scheduling()
+
+
+def settings_of(directory: Path) -> Values:
+    """Read the settings of one cgroup; none when it is gone."""
+    values: Values = {}
+    try:
+        files = list(directory.iterdir())
+    except FileNotFoundError:
+        return values
+    for file in files:
+        if file.name in _CORE or (file.name.startswith(_CONTROLLERS) and file.name.partition(".")[2] not in _MEASURES):
+            try:
+                values[f"/{directory.relative_to(ROOT)} {file.name}"] = file.read_text().strip()
+            except OSError:  # write-only, or gone with its cgroup
+                continue
+    return values
+
+
+def changes(before: Values, after: Values) -> dict[str, tuple[str | None, str | None]]:
+    """What differs, as (before, after); None: there was no such file.
+
+    A whole cgroup or thread that exists on one side only is no change of a setting: services and
+    processes come and go. A file that appears or vanishes in a cgroup that stays is one.
+    """
+    lasting = {_owner(key) for key in before} & {_owner(key) for key in after}
+    return {
+        key: (before.get(key), after.get(key))
+        for key in sorted(before.keys() | after.keys())
+        if _owner(key) in lasting and before.get(key) != after.get(key)
+    }
+
+
+def _owner(key: str) -> str:
+    return key if key.startswith("thread ") else key.partition(" ")[0]

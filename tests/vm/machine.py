@@ -1,0 +1,115 @@
+"""Boots an image with a payload and brings back what pytest printed and how it ended."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vm.progress import say
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from vm.image import Image
+
+MEMORY_MIB = 2048
+CPUS = 2  # the tests' hogs take both, so that there is a victim
+BOOT_DEADLINE_S = 300.0
+CONSOLE_TAIL_LINES = 40
+MARK = b"\x1e"  # ASCII "record separator": pytest prints none (enter writes it)
+
+
+class MachineError(Exception):
+    """The VM brought no result; the text says what was seen last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """One boot. The image is used through a snapshot that vanishes with the process."""
+
+    image: Image
+    payload: Path
+    console: Path  # what the kernel and systemd say goes here
+    end_of_run: str  # the word before the exit status, unknown to any test
+
+    def run(self, timeout_s: float) -> int:
+        """Copy pytest's output to stdout as it comes and return its exit status.
+
+        Raises MachineError if the machine ends, or the time does, before the status is there.
+        """
+        output = ["-chardev", "file,id=out,path=/dev/stdout", "-device", "virtio-serial"]
+        output += ["-device", "virtserialport,chardev=out,name=brainkernel"]
+        command = [*self._command(f"file:{self.console}"), *output]
+        with _started(command) as process:
+            return self._follow(process, timeout_s)
+
+    def shell(self) -> int:
+        """Give the person at this terminal a root shell in the VM; Ctrl-A x ends it."""
+        return subprocess.run(self._command("mon:stdio", shell=True), check=False).returncode
+
+    def _command(self, serial: str, *, shell: bool = False) -> list[str]:
+        accelerator = os.environ.get("BRAINKERNEL_VM_ACCEL", "tcg")
+        # /dev/kvm may be there and not work (nested virtualisation): never taken unasked.
+        processor = ["-accel", "kvm", "-cpu", "host"] if accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
+        kernel_says = "systemd.journald.forward_to_console=1 systemd.journald.max_level_console=warning"
+        # A getty would hang up the console and swallow what is printed there.
+        console = "brainkernel.shell" if shell else f"systemd.mask=serial-getty@ttyS0.service {kernel_says}"
+        return [
+            *("setpriv", "--pdeathsig", "KILL"),  # killed with us, even by kill -9
+            *("qemu-system-x86_64", *processor, "-M", "q35", "-m", str(MEMORY_MIB), "-smp", str(CPUS), "-nic", "none"),
+            *("-display", "none", "-no-reboot", "-serial", serial, *([] if shell else ["-monitor", "none"])),
+            *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
+            *("-drive", f"file={self.image.disk},if=virtio,format=raw,snapshot=on"),
+            *("-drive", f"file={self.payload},if=virtio,format=raw,snapshot=on"),
+            *("-append", f"root=/dev/vda rw console=ttyS0 quiet mitigations=off {console}"),
+        ]
+
+    def _follow(self, process: subprocess.Popen[bytes], timeout_s: float) -> int:
+        assert process.stdout is not None  # noqa: S101  # started so
+        started_s = time.monotonic()
+        pending, booted = b"", False
+        while True:
+            limit_s = timeout_s if booted else BOOT_DEADLINE_S
+            left_s = started_s + limit_s - time.monotonic()
+            if left_s <= 0 or not select.select([process.stdout], [], [], left_s)[0]:
+                raise self._failure(f"no {'end of the tests' if booted else 'sign of life'} after {limit_s:.0f} s")
+            if not (read := os.read(process.stdout.fileno(), 65536)):
+                raise self._failure(f"the machine stopped by itself (qemu ended with {process.wait()})")
+            if not booted:
+                say("booted")
+                booted = True
+            pending = self._pass_on(pending + read)
+            if pending.endswith(b"\n") and (status := self._status_in(pending)) is not None:
+                return status
+
+    def _pass_on(self, text: bytes) -> bytes:
+        # What might be the beginning of the end-of-run line waits for the rest of it.
+        shown, mark, rest = text.partition(MARK)
+        sys.stdout.buffer.write(shown)
+        sys.stdout.buffer.flush()
+        return mark + rest
+
+    def _status_in(self, pending: bytes) -> int | None:
+        word, _, status = pending.removeprefix(MARK).decode(errors="replace").strip().partition(" ")
+        return int(status) if word == self.end_of_run and status.isdecimal() else None
+
+    def _failure(self, what: str) -> MachineError:
+        said = self.console.read_text(errors="replace").splitlines() if self.console.exists() else []
+        tail = "\n".join(f"  console | {line.strip()}" for line in said[-CONSOLE_TAIL_LINES:])
+        return MachineError(f"{what}\n{tail or '  the console is empty'}")
+
+
+@contextmanager
+def _started(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()  # there is nothing to save: both disks are snapshots
