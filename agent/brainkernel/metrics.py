@@ -8,6 +8,7 @@ come from enums or bounded lists only: never a pid, never an argv.
 from __future__ import annotations
 
 import bisect
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -72,6 +73,7 @@ MODE = _gauge("mode_info", "1 for the mode in force.", "mode")
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
 Labels = tuple[str, ...]
+RECENT_DURATIONS = 2_048  # per stage: exact quantiles for people, 64 KB each
 
 
 @dataclass(slots=True)
@@ -80,11 +82,18 @@ class Histogram:
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(LATENCY_BUCKETS_S) + 1))
     sum_s: float = 0.0
+    recent_s: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_DURATIONS))
 
     def observe(self, seconds: float) -> None:
         """Count one duration."""
         self.counts[bisect.bisect_left(LATENCY_BUCKETS_S, seconds)] += 1
         self.sum_s += seconds
+        self.recent_s.append(seconds)
+
+    def quantiles_s(self, *quantiles: float) -> tuple[float, ...]:
+        """Quantiles of the last `RECENT_DURATIONS` durations, by the nearest rank; zeros if there are none."""
+        ordered = sorted(self.recent_s)
+        return tuple(ordered[min(len(ordered) - 1, int(q * len(ordered)))] if ordered else 0.0 for q in quantiles)
 
 
 class Figures:
@@ -117,6 +126,10 @@ class Figures:
     def by_labels(self, metric: Metric) -> dict[Labels, float]:
         """Read all values of a metric."""
         return dict(self._values[metric.name])
+
+    def histograms(self, metric: Metric) -> dict[Labels, Histogram]:
+        """The histograms of a metric by labels."""
+        return self._histograms[metric.name]
 
     def snapshot(self) -> dict[str, Any]:
         """All values as plain JSON types: `{name: [[labels...], value]}`, histograms as `[counts, sum]`."""

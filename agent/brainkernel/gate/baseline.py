@@ -94,15 +94,15 @@ class Baseline:
         self._edges = SeenSet(self.EDGES_MAX)
         self._users = SeenSet(self.EDGES_MAX)
         self._shapes = SeenSet(self.SHAPES_MAX)
-        self._habits: OrderedDict[Digest, CpuHabit] = OrderedDict()
+        self._habits: OrderedDict[str, CpuHabit] = OrderedDict()
 
-    def preload(self, identities: Iterable[Identity]) -> int:
-        """Learn identities of earlier runs; returns how many."""
-        count = 0
+    def preload(self, identities: Iterable[Identity], shapes: Iterable[Digest] = (), habits: Iterable[tuple[str, CpuHabit]] = ()) -> None:
+        """Learn what earlier runs met, oldest first, so that the newest stays when it is too much."""
         for identity in identities:
             self.learn(identity)
-            count += 1
-        return count
+        for shape in shapes:
+            self._shapes.add(shape)
+        self._habits.update(habits)
 
     def novelty_of(self, identity: Identity, shape: Digest | None) -> Reason | None:
         """Why this start is new, the strongest reason alone; None if all of it was met before. Learns nothing."""
@@ -129,9 +129,8 @@ class Baseline:
 
     def habit_of(self, exe: str) -> CpuHabit:
         """The CPU habit of a program; a fresh one if there was none."""
-        key = digest_of("habit", exe)
-        habit = self._habits.setdefault(key, CpuHabit())
-        self._habits.move_to_end(key)
+        habit = self._habits.setdefault(exe, CpuHabit())
+        self._habits.move_to_end(exe)
         if len(self._habits) > self.HABITS_MAX:
             self._habits.popitem(last=False)
         return habit

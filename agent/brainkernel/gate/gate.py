@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from brainkernel.gate.baseline import Baseline, BurstMeter, Digest, digest_of
-from brainkernel.model import Evidence, Exec, Identity, Mark, ProcessKey, Program, Reason, ReasonCode, Suspect
+from brainkernel.model import Evidence, Exec, Identity, Mark, Program, Reason, ReasonCode, Suspect
 
 if TYPE_CHECKING:
     from brainkernel.config import Gate as GateConfig
@@ -47,7 +47,7 @@ class Gate:
         `shape` is the normalised form of the arguments, for programs that are judged by it; None for others.
         """
         identity = event.identity
-        shape_digest = None if shape is None else digest_of("shape", event.exe, shape)
+        shape_digest = None if shape is None else shape_digest_of(event.exe, shape)
         reasons = self._reasons(event, identity, shape_digest)
         self._baseline.learn(identity, shape_digest)
         if not reasons or self._debounced(digest_of(*_parts(identity), shape or ""), event.time_ns):
@@ -71,13 +71,18 @@ class Gate:
         return False
 
 
+def shape_digest_of(exe: str, shape: str) -> Digest:
+    """Stand for one form of arguments of one program, in the baseline and in the store."""
+    return digest_of("shape", exe, shape)
+
+
 def suspect_of(event: Exec, reasons: tuple[Reason, ...]) -> Suspect:
     """Make a suspect of a program start; its evidence comes later."""
     program = Program(
         exe=event.exe,
         argv=event.argv,
         comm=event.comm,
-        parents=(event.parent_exe,) if event.parent_exe else (),
+        parents=tuple(a.exe for a in event.ancestors) or ((event.parent_exe,) if event.parent_exe else ()),
         uid=event.uid,
         cwd=event.cwd,
         cgroup=event.cgroup,
@@ -97,4 +102,4 @@ def _parts(identity: Identity) -> tuple[str | int, ...]:
     return (identity.exe, identity.parent_exe, identity.uid, identity.file.ino if identity.file else 0)
 
 
-__all__ = ["Baseline", "Gate", "ProcessKey", "is_always", "suspect_of"]
+__all__ = ["Baseline", "Gate", "is_always", "shape_digest_of", "suspect_of"]
