@@ -1,0 +1,72 @@
+"""Every command's name, one line of help and module, without importing any: `brainkernel --help` stays fast."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+
+if TYPE_CHECKING:
+    import argparse
+
+
+class Command(Protocol):
+    """What the module of a command offers. Its docstring is the description in its help and in the manual."""
+
+    EXAMPLES: tuple[tuple[str, str], ...]  # command line, what it does
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare options and positional arguments, each with its help."""
+        ...
+
+    def run(self, arguments: argparse.Namespace) -> int:
+        """Do it; returns the exit code. Raises BrainKernelError for what `main` shall say in one line."""
+        ...
+
+
+class Entry(NamedTuple):
+    """One command."""
+
+    name: str
+    help: str
+    module: str  # below brainkernel.cli
+    ready: bool = True
+
+    def load(self) -> Command:
+        """Import the command's module."""
+        return cast("Command", importlib.import_module(f"brainkernel.cli.{self.module}"))
+
+
+READY = (
+    Entry("run", "run the agent in the foreground and show what it sees", "run"),
+    Entry("daemon", "run the privileged daemon (the service does this)", "daemon"),
+    Entry("gateway", "run the unprivileged gateway (the service does this)", "gateway"),
+    Entry("status", "what the running agent does and how it fares", "status"),
+    Entry("list", "the latest decisions", "listing"),
+    Entry("explain", "why one decision was made, and what it achieved", "explain"),
+    Entry("undo", "take one limit back", "undo"),
+    Entry("release", "take limits back, also when the daemon is gone", "release"),
+    Entry("pause", "stop acting at once; go on watching", "pause"),
+    Entry("resume", "act again after a pause", "resume"),
+    Entry("classify", "say what programs are, from records in a file", "classify"),
+    Entry("record", "write this host's process events into a file", "record"),
+    Entry("replay", "run recorded events through the whole pipeline, without acting", "replay"),
+    Entry("redact", "show what would leave the host of given command lines", "redact"),
+    Entry("prompt", "show the exact messages an LLM would get", "prompt"),
+    Entry("check-config", "say whether the configuration and rules are valid", "check_config"),
+    Entry("doctor", "look whether this host has what the agent needs", "doctor"),
+    Entry("completion", "print the completion script of a shell", "completion"),
+)
+NOT_YET = (
+    Entry("top", "watch processes, categories and limits live", "not_yet", ready=False),
+    Entry("pending", "limits that wait for a person's approval", "not_yet", ready=False),
+    Entry("approve", "allow a pending limit", "not_yet", ready=False),
+    Entry("deny", "forbid a pending limit", "not_yet", ready=False),
+    Entry("feedback", "say whether a decision was good", "not_yet", ready=False),
+    Entry("exam", "test how well a model classifies", "not_yet", ready=False),
+    Entry("simulate", "see what another policy would have decided", "not_yet", ready=False),
+    Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),
+    Entry("rollback", "go back to an earlier version", "not_yet", ready=False),
+    Entry("strategy", "show or set the strategy", "not_yet", ready=False),
+    Entry("alert", "test alerts and their deliveries", "not_yet", ready=False),
+)
+ALL = READY + NOT_YET

@@ -1,0 +1,149 @@
+"""Pure text for people: status, lists, releases. Every text that a process chose goes through `escape`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from brainkernel.cli import terminal
+from brainkernel.escape import shown
+from brainkernel.model import ReleaseResult
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import tzinfo
+
+    from brainkernel.cli.terminal import Style
+    from brainkernel.link.control import Acting, Counts, Listing, Releases, StageFigures, Status
+
+CATEGORY_COLOURS = {
+    "system_critical": "cyan",
+    "interactive": "green",
+    "bloatware": "yellow",
+    "suspicious": "red",
+    "unknown": "dim",
+}
+_RELEASE_TEXTS = {
+    ReleaseResult.RESTORED: "restored",
+    ReleaseResult.GONE: "already gone: the process or unit ended, and its limit with it",
+    ReleaseResult.FOREIGN: "left alone: somebody else changed the value since, so it is theirs",
+    ReleaseResult.FAILED: "FAILED: the limit still stands and is tried again",
+}
+
+
+def fitted(text: str, width: int, *, keep_end: bool = False) -> str:
+    """Exactly `width` columns of `text`: padded, or cut with an ellipsis (at the front for paths, whose end tells more)."""
+    if len(text) <= width:
+        return text.ljust(width)
+    return f"…{text[len(text) - width + 1 :]}" if keep_end else f"{text[: width - 1]}…"
+
+
+def clock_time(time_ns: int, zone: tzinfo | None = None) -> str:
+    """The time of day of a CLOCK_REALTIME, local unless a zone is given."""
+    return datetime.fromtimestamp(time_ns / 1e9, zone).strftime("%H:%M:%S")
+
+
+def duration(seconds: float) -> str:
+    """A length of time as people say it: `3 d 4 h`, `12 min 5 s`, `7.2 s`."""
+    for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit} {int(seconds % length // part)} {smaller}"
+    return f"{seconds:.1f} s"
+
+
+def milliseconds(ms: float) -> str:
+    """A latency with as many digits as tell something."""
+    if ms < 1:
+        return f"{ms:.2f} ms"
+    return f"{ms:.1f} ms" if ms < 100 else f"{ms:.0f} ms"  # noqa: PLR2004 # three digits
+
+
+def status_lines(status: Status, style: Style) -> list[str]:
+    """The answer of `brainkernel status`."""
+    acting = {"observe": "observe: shows what it would do, writes nothing", "enforce": "enforce: limits what hurts others"}
+    mode = acting.get(status.mode, status.mode) + (" (PAUSED: `brainkernel resume` to act again)" if status.paused else "")
+    llm = " ".join(p for p in (status.llm.backend, status.llm.model) if p)
+    rows = [
+        ("agent", f"{status.version}, up {duration(status.uptime_s)}, {status.resident_bytes / (1 << 20):.0f} MB"),
+        ("mode", mode),
+        ("kernel", status.kernel),
+        ("loader", f"{status.loader} ({status.loader_reason})" if status.loader_reason else status.loader),
+        ("llm", f"{llm} ({status.llm.reason})" if status.llm.reason else llm),
+        *([("metrics", status.listening)] if status.listening else []),
+    ]
+    lines = [f"{style.paint(f'{name:<9}', 'bold')}{shown(text)}" for name, text in rows]
+    lines += ["", *count_lines(status.counts)]
+    if status.stages:
+        lines += ["", *stage_lines(status.stages)]
+    return lines + [style.paint(f"note: {shown(notice)}", "yellow") for notice in status.notices]
+
+
+def count_lines(counts: Counts) -> list[str]:
+    """What passed, in sentences with figures; nothing lost is said too."""
+    kinds = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.decisions.items())) or "none"
+    suppressed = f", {counts.suppressed} held back by flood control" if counts.suppressed else ""
+    return [
+        f"execs     {counts.execs_seen} seen: {counts.known} known, {counts.new} new; {counts.events_lost} lost{suppressed}",
+        f"suspects  {counts.suspects}, of them {counts.anomalous} anomalous; {counts.llm_calls} LLM calls",
+        f"decisions {kinds}",
+        f"limits    {counts.active_limits} stand, {counts.limits_applied} set, {counts.limits_released} released",
+    ]
+
+
+def stage_lines(stages: Iterable[StageFigures]) -> list[str]:
+    """One row per stage with its latencies."""
+    rows = [f"{s.stage:<16}{s.count:>9}{s.p50_ms:>11.2f}{s.p95_ms:>11.2f}{s.p99_ms:>11.2f}" for s in stages]
+    return [f"{'stage':<16}{'count':>9}{'p50 ms':>11}{'p95 ms':>11}{'p99 ms':>11}", *rows]
+
+
+def listing_lines(listing: Listing, width: int, style: Style, zone: tzinfo | None = None) -> list[str]:
+    """The answer of `brainkernel list`, one decision per line."""
+    if not listing.decisions:
+        return ["no decisions"]
+    free = width - 64
+    program_width = max(16, min(48, free * 2 // 3))
+    reason_width = max(0, width - 48 - program_width - 18)
+    lines = [f"{'ID':>7} {'TIME':8} {'PID':>7} {fitted('PROGRAM', program_width)} {'CATEGORY':<16}{'SURE':>4} {'DECISION':<17}"]
+    for one in listing.decisions:
+        decision = f"{one.decision}{'*' if one.active else ''} {one.limit}"
+        category = style.paint(f"{one.category:<16}", CATEGORY_COLOURS.get(one.category, ""))
+        line = (
+            f"{one.id:>7} {clock_time(one.time_ns, zone)} {one.pid:>7} {fitted(shown(one.exe), program_width, keep_end=True)} "
+            f"{category}{one.confidence:>4.2f} {fitted(decision, 17)} {fitted(shown(one.reason), reason_width) if reason_width else ''}"
+        )
+        lines.append(line.rstrip())
+    if any(one.active for one in listing.decisions):
+        lines.append("* this limit stands now: `brainkernel undo ID` ends it")
+    return lines
+
+
+def release_lines(releases: Releases) -> list[str]:
+    """How each limit ended."""
+    if not releases.released:
+        return ["no limit stands"]
+    return [
+        f"{one.id:>7} {shown(one.comm)}: {_RELEASE_TEXTS[one.result]}{f' ({shown(one.text)})' if one.text else ''}"
+        for one in releases.released
+    ]
+
+
+def report_releases(releases: Releases, *, as_json: bool) -> int:
+    """Print how limits ended; 1 if one of them could not be ended."""
+    if as_json:
+        terminal.print_json(releases)
+    else:
+        print("\n".join(release_lines(releases)))
+    return int(any(one.result is ReleaseResult.FAILED for one in releases.released))
+
+
+def report_acting(acting: Acting, *, as_json: bool) -> int:
+    """Print whether limits may be set now."""
+    if as_json:
+        terminal.print_json(acting)
+    elif acting.paused:
+        print("paused: nothing is limited until `brainkernel resume`")
+    else:
+        print(f"acting as mode {acting.mode} allows" if acting.mode == "enforce" else "not paused; mode observe limits nothing anyway")
+    sys.stdout.flush()
+    return 0
