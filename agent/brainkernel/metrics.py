@@ -47,7 +47,7 @@ def _gauge(name: str, help_text: str, *labels: str) -> Metric:
 
 
 KERNEL_EVENTS = _counter("kernel_events", "Kernel events by kind and what became of them.", "kind", "fate")
-KERNEL_FAILURES = _counter("kernel_failures", "Failed operations of the BPF programs by kind and errno.", "kind", "errno")
+KERNEL_FAILURES = _counter("kernel_failures", "Failed operations of the BPF programs by cause.", "cause")
 RECORDS_RECEIVED = _counter("records_received", "Records read from the ring buffer.", "kind")
 SUSPECTS = _counter("suspects", "Programs that passed the gate, by their first reason.", "reason")
 VERDICTS = _counter("verdicts", "Verdicts by category and tier.", "category", "tier")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from brainkernel.metrics import Figures
+    from brainkernel.report import Report
 
 
 class Lineage(Protocol):
@@ -28,18 +29,6 @@ class Lineage(Protocol):
 
     def on_exit(self, event: Exit) -> None:
         """A process ended."""
-        ...
-
-
-class Report(Protocol):
-    """Who is told: the terminal, the store, the log."""
-
-    def event(self, event: Exec, *, passed: bool) -> None:
-        """A program started; `passed`: the gate let it through, so a decision follows."""
-        ...
-
-    def decision(self, decision: Decision) -> None:
-        """Something was decided."""
         ...
 
 

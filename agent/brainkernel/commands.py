@@ -1,0 +1,98 @@
+"""What the agent answers on its control socket."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import msgspec
+
+from brainkernel.errors import UsageError
+from brainkernel.link import control
+from brainkernel.link.messages import ControlRequest, ControlResponse
+from brainkernel.store import Filter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from brainkernel.model import DecisionRecord
+    from brainkernel.store import Decisions
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Subject(Protocol):
+    """The agent, as far as its commands need it."""
+
+    def status(self) -> control.Status:
+        """How it fares."""
+        ...
+
+    def set_paused(self, *, paused: bool) -> control.Acting:
+        """Stop acting, or act again."""
+        ...
+
+    def undo(self, decision_id: int, done: Callable[[control.Releases], None]) -> None:
+        """Take one limit back because a person says so; `done` is called when that is over."""
+        ...
+
+    def release_all_now(self, done: Callable[[control.Releases], None]) -> None:
+        """Take all limits back; `done` is called when that is over."""
+        ...
+
+
+class AgentCommands:
+    """The commands of link/control.py."""
+
+    def __init__(self, agent: Subject, decisions: Decisions) -> None:
+        self._agent = agent
+        self._decisions = decisions
+
+    def handle(self, request: ControlRequest, respond: Callable[[ControlResponse], None]) -> None:
+        """Do it and answer once. Raises UsageError for arguments that are wrong or a decision that is not there."""
+
+        def answer(result: msgspec.Struct) -> None:
+            respond(ControlResponse(exit_code=0, result=msgspec.to_builtins(result)))
+
+        match request.command:
+            case control.STATUS:
+                answer(self._agent.status())
+            case control.LIST:
+                answer(self._list(_arguments(request, control.ListArguments)))
+            case control.EXPLAIN:
+                answer(control.Explanation(self._record(_arguments(request, control.IdArguments).id)))
+            case control.UNDO:
+                decision_id = _arguments(request, control.IdArguments).id
+                if not self._record(decision_id).active:
+                    msg = f"no limit of decision {decision_id} stands; `brainkernel list --active` shows those that do"
+                    raise UsageError(msg)
+                self._agent.undo(decision_id, answer)
+            case control.RELEASE_ALL:
+                self._agent.release_all_now(answer)
+            case control.PAUSE | control.RESUME:
+                answer(self._agent.set_paused(paused=request.command == control.PAUSE))
+
+    def _list(self, arguments: control.ListArguments) -> control.Listing:
+        pid = int(arguments.program) if arguments.program.isdecimal() else None
+        where = Filter(
+            active_only=arguments.active_only,
+            before_id=arguments.before_id,
+            pid=pid,
+            text="" if pid is not None else arguments.program,
+        )
+        return control.Listing(tuple(control.listed_of(r) for r in self._decisions.page(arguments.limit, where)))
+
+    def _record(self, decision_id: int) -> DecisionRecord:
+        record = self._decisions.get(decision_id)
+        if record is None:
+            msg = f"there is no decision {decision_id}; `brainkernel list` shows the latest"
+            raise UsageError(msg)
+        return record
+
+
+def _arguments(request: ControlRequest, schema: type[T]) -> T:
+    arguments: dict[str, Any] = request.arguments
+    try:
+        return msgspec.convert(arguments, schema)
+    except msgspec.ValidationError as error:
+        msg = f"{request.command}: {error}"
+        raise UsageError(msg) from None

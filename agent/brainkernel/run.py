@@ -1,0 +1,119 @@
+"""The agent in the foreground: the daemon in this process, the gateway as a child without privileges."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from brainkernel import config as configuration
+from brainkernel.clock import SystemClock
+from brainkernel.composition import Paths, compose
+from brainkernel.daemon import Daemon, notify_service_manager
+from brainkernel.errors import BrainKernelError, PermissionDeniedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from brainkernel.config import Config
+    from brainkernel.link.control import Summary
+    from brainkernel.report import Report
+
+UNPRIVILEGED_USER = "nobody"
+GATEWAY_PATIENCE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What `brainkernel run` and `brainkernel daemon` were told. None: as the configuration says."""
+
+    config_file: Path | None = None
+    state_dir: Path = configuration.DEFAULT_STATE_DIR
+    runtime_dir: Path = configuration.DEFAULT_RUNTIME_DIR
+    seconds: float | None = None
+    mode: str | None = None
+    loader: str | None = None
+    all_events: bool = False
+    gateway: bool = True  # start one as a child; a service has its own
+
+    def config(self) -> Config:
+        """The configuration file with the options over it. Raises ConfigError."""
+        config = configuration.load(self.config_file)
+        wanted = {
+            "mode": self.mode or config.agent.mode,
+            "loader": self.loader or config.agent.loader,
+            "all_events": self.all_events or config.agent.all_events,
+        }
+        return msgspec.structs.replace(config, agent=msgspec.structs.replace(config.agent, **wanted))
+
+
+def run_foreground(options: RunOptions, report: Report) -> Summary:
+    """Run until told to stop, or for `options.seconds`; every limit is released at the end.
+
+    Raises ConfigError, PermissionDeniedError, and SenseError where no loader can see events.
+    """
+    config = options.config()
+    if os.geteuid() != 0:
+        msg = "the agent reads the kernel's events and writes limits: run it as root (classify, redact, prompt and replay need no root)"
+        raise PermissionDeniedError(msg)
+    clock = SystemClock()
+    paths = Paths(state_dir=options.state_dir, runtime_dir=options.runtime_dir, config_file=options.config_file)
+    with _only_one(options.runtime_dir):
+        agent = compose(config, paths, clock, report)
+        with _gateway(options) if options.gateway else contextlib.nullcontext():
+            notify_service_manager("READY=1")
+            released = Daemon(agent, clock, config.agent.sample_interval_s).run(options.seconds)
+    if not released:
+        report.notice("some limits could not be released: run `brainkernel release --all`")
+    return agent.summary()
+
+
+@contextlib.contextmanager
+def _only_one(runtime_dir: Path) -> Iterator[None]:
+    # The lock ends with the process, however it ends; the file stays and means nothing.
+    try:
+        runtime_dir.mkdir(parents=True, exist_ok=True, mode=0o755)
+        lock = os.open(runtime_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        msg = f"{runtime_dir}: {error.strerror}; name another directory with --runtime-dir"
+        raise BrainKernelError(msg) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        msg = f"another agent runs already (pid {pid}) in {runtime_dir}; `brainkernel status` asks it how it fares"
+        raise BrainKernelError(msg) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def _gateway(options: RunOptions) -> Iterator[None]:
+    # It imports first and drops its privileges itself: the virtual environment may lie where nobody cannot read.
+    command = [sys.executable, "-m", "brainkernel", "gateway", "--runtime-dir", str(options.runtime_dir)]
+    command += ["--drop-privileges-to", UNPRIVILEGED_USER]
+    if options.config_file is not None:
+        command += ["--config", str(options.config_file)]
+    # A Ctrl-C at the terminal is for the daemon, which then ends the gateway itself.
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
+    try:
+        yield
+    finally:
+        child.terminate()
+        try:
+            child.wait(GATEWAY_PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()

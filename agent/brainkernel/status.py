@@ -1,0 +1,65 @@
+"""The agent's figures as people read them. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brainkernel import metrics
+from brainkernel.link.control import Counts, StageFigures
+from brainkernel.model import ReasonCode
+
+if TYPE_CHECKING:
+    from brainkernel.metrics import Figures
+    from brainkernel.sense.loader import KernelCounters
+
+# In the order in which an event meets them.
+STAGES = ("event_delivery", "gate", "enrich", "rules", "cache", "model", "llm_queue", "llm", "decide", "act", "total")
+_RUNNING = (ReasonCode.CPU_SHARE.value, ReasonCode.RUN_DELAY.value)
+
+
+def counts_of(figures: Figures, counters: KernelCounters, llm_calls: int) -> Counts:
+    """What passed since the start.
+
+    An exec is new if the gate let it through, known if not; it may have been kept back in the kernel already.
+    """
+    suspects = {labels[0]: int(n) for labels, n in figures.by_labels(metrics.SUSPECTS).items()}
+    anomalous = sum(suspects.get(code, 0) for code in _RUNNING)
+    new = sum(suspects.values()) - anomalous
+    seen = counters.exec.seen - counters.exec.own
+    lost = counters.exec.failed + counters.undecodable
+    return Counts(
+        execs_seen=seen,
+        known=max(0, seen - new - lost - counters.exec.suppressed),
+        new=new,
+        anomalous=anomalous,
+        suspects=new + anomalous,
+        llm_calls=llm_calls,
+        decisions={labels[0]: int(n) for labels, n in figures.by_labels(metrics.DECISIONS).items()},
+        active_limits=int(figures.value(metrics.LIMITS_ACTIVE)),
+        limits_applied=int(sum(figures.by_labels(metrics.LIMITS_APPLIED).values())),
+        limits_released=int(sum(figures.by_labels(metrics.LIMITS_RELEASED).values())),
+        events_lost=counters.lost,
+        suppressed=counters.exec.suppressed,
+    )
+
+
+def stages_of(figures: Figures) -> tuple[StageFigures, ...]:
+    """How long each stage takes; stages that nothing reached are left out."""
+    found = []
+    histograms = figures.histograms(metrics.STAGE_SECONDS)
+    for stage in STAGES:
+        if (histogram := histograms.get((stage,))) is None:
+            continue
+        p50, p95, p99 = (1e3 * s for s in histogram.quantiles_s(0.5, 0.95, 0.99))
+        found.append(StageFigures(stage, sum(histogram.counts), p50, p95, p99))
+    return tuple(found)
+
+
+def export_kernel(figures: Figures, counters: KernelCounters) -> None:
+    """Put the loader's books among the metrics; a sum that does not hold shows as `mismatch`."""
+    for kind, fates in counters.by_kind().items():
+        for fate in ("seen", "own", "known", "submitted", "suppressed", "failed"):
+            figures.set(metrics.KERNEL_EVENTS, getattr(fates, fate), kind, fate)
+        figures.set(metrics.KERNEL_EVENTS, 0 if fates.balanced else 1, kind, "mismatch")
+    for cause, count in counters.failures.items():
+        figures.set(metrics.KERNEL_FAILURES, count, cause)
