@@ -9,7 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from vm.progress import say
 
@@ -52,19 +52,19 @@ class Machine:
 
     def shell(self) -> int:
         """Give the person at this terminal a root shell in the VM; Ctrl-A x ends it."""
-        return subprocess.run(self._command("mon:stdio", shell=True), check=False).returncode
+        return subprocess.run(self._command("mon:stdio", interactive=True), check=False).returncode
 
-    def _command(self, serial: str, *, shell: bool = False) -> list[str]:
+    def _command(self, serial: str, *, interactive: bool = False) -> list[str]:
         accelerator = os.environ.get("BRAINKERNEL_VM_ACCEL", "tcg")
         # /dev/kvm may be there and not work (nested virtualisation): never taken unasked.
         processor = ["-accel", "kvm", "-cpu", "host"] if accelerator == "kvm" else ["-accel", "tcg,thread=multi", "-cpu", "max"]
         kernel_says = "systemd.journald.forward_to_console=1 systemd.journald.max_level_console=warning"
         # A getty would hang up the console and swallow what is printed there.
-        console = "brainkernel.shell" if shell else f"systemd.mask=serial-getty@ttyS0.service {kernel_says}"
+        console = "brainkernel.shell" if interactive else f"systemd.mask=serial-getty@ttyS0.service {kernel_says}"
         return [
             *("setpriv", "--pdeathsig", "KILL"),  # killed with us, even by kill -9
             *("qemu-system-x86_64", *processor, "-M", "q35", "-m", str(MEMORY_MIB), "-smp", str(CPUS), "-nic", "none"),
-            *("-display", "none", "-no-reboot", "-serial", serial, *([] if shell else ["-monitor", "none"])),
+            *("-display", "none", "-no-reboot", "-serial", serial, *([] if interactive else ["-monitor", "none"])),
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
             *("-drive", f"file={self.image.disk},if=virtio,format=raw,snapshot=on"),
             *("-drive", f"file={self.payload},if=virtio,format=raw,snapshot=on"),
@@ -72,16 +72,16 @@ class Machine:
         ]
 
     def _follow(self, process: subprocess.Popen[bytes], timeout_s: float) -> int:
-        assert process.stdout is not None  # noqa: S101  # started so
+        assert process.stdout is not None
         started_s = time.monotonic()
         pending, booted = b"", False
         while True:
             limit_s = timeout_s if booted else BOOT_DEADLINE_S
             left_s = started_s + limit_s - time.monotonic()
             if left_s <= 0 or not select.select([process.stdout], [], [], left_s)[0]:
-                raise self._failure(f"no {'end of the tests' if booted else 'sign of life'} after {limit_s:.0f} s")
+                self._fail(f"no {'end of the tests' if booted else 'sign of life'} after {limit_s:.0f} s")
             if not (read := os.read(process.stdout.fileno(), 65536)):
-                raise self._failure(f"the machine stopped by itself (qemu ended with {process.wait()})")
+                self._fail(f"the machine stopped by itself (qemu ended with {process.wait()})")
             if not booted:
                 say("booted")
                 booted = True
@@ -100,10 +100,11 @@ class Machine:
         word, _, status = pending.removeprefix(MARK).decode(errors="replace").strip().partition(" ")
         return int(status) if word == self.end_of_run and status.isdecimal() else None
 
-    def _failure(self, what: str) -> MachineError:
+    def _fail(self, what: str) -> NoReturn:
         said = self.console.read_text(errors="replace").splitlines() if self.console.exists() else []
         tail = "\n".join(f"  console | {line.strip()}" for line in said[-CONSOLE_TAIL_LINES:])
-        return MachineError(f"{what}\n{tail or '  the console is empty'}")
+        msg = f"\n{what}\n{tail or '  the console is empty'}"
+        raise MachineError(msg)
 
 
 @contextmanager

@@ -80,8 +80,8 @@ def _fetched(borrowed: Sequence[str], venv: Path, cache: Path) -> Path:
         say(f"fetching what .venv takes from this host's system: {' '.join(borrowed)}")
         made = home.with_suffix(".making")
         shutil.rmtree(made, ignore_errors=True)
-        pip = [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--ignore-installed"]
-        subprocess.run([*pip, "--target", made, *borrowed], check=True)
+        pip = [str(venv / "bin/pip"), "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--ignore-installed"]
+        subprocess.run([*pip, "--target", str(made), *borrowed], check=True)
         made.rename(home)
     return home
 

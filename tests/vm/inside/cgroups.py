@@ -9,8 +9,11 @@ from vm.inside.processes import scheduling
 ROOT = Path("/sys/fs/cgroup")
 # Every file of these controllers but those that count or measure.
 _CONTROLLERS = ("cpu.", "cpuset.", "io.", "memory.", "pids.")
-_MEASURES = ("stat", "pressure", "current", "peak", "events", "events.local", "numa_stat", "swap.current", "swap.events", "cpus.effective")
-_MEASURES += ("mems.effective", "reclaim")
+_MEASURES = frozenset(
+    """
+    stat pressure current peak events events.local numa_stat reclaim swap.current swap.events cpus.effective mems.effective
+    """.split()
+)
 _CORE = ("cgroup.subtree_control", "cgroup.freeze", "cgroup.type", "cgroup.max.depth", "cgroup.max.descendants")
 
 Values = dict[str, str]
@@ -27,6 +30,7 @@ def cgroup_values() -> Values:
 def settings_of(directory: Path) -> Values:
     """Read the settings of one cgroup; none when it is gone."""
     values: Values = {}
+    name = "/" if directory == ROOT else f"/{directory.relative_to(ROOT)}"
     try:
         files = list(directory.iterdir())
     except FileNotFoundError:
@@ -34,7 +38,7 @@ def settings_of(directory: Path) -> Values:
     for file in files:
         if file.name in _CORE or (file.name.startswith(_CONTROLLERS) and file.name.partition(".")[2] not in _MEASURES):
             try:
-                values[f"/{directory.relative_to(ROOT)} {file.name}"] = file.read_text().strip()
+                values[f"{name} {file.name}"] = file.read_text().strip()
             except OSError:  # write-only, or gone with its cgroup
                 continue
     return values

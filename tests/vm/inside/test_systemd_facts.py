@@ -76,7 +76,8 @@ def test_a_login_is_a_session_of_logind_with_its_processes_in_one_scope() -> Non
 
 def _move_hog_of(session: LoginSession) -> str:
     start_scope(SCOPE, [session.hog], Slice=session.slice, OOMPolicy="continue", CollectMode="inactive-or-failed")
-    return wait_until(lambda: cgroup_of(session.hog).endswith(f"/{SCOPE}") and cgroup_of(session.hog), "the hog in its new scope")
+    wait_until(lambda: cgroup_of(session.hog).endswith(f"/{SCOPE}"), "the hog in its new scope")
+    return cgroup_of(session.hog)
 
 
 def test_a_scope_made_around_a_pid_takes_it_out_of_the_session_alone() -> None:
