@@ -1,0 +1,111 @@
+"""Kernel records to events: paths for file ids and cgroup ids, keys, marks. What repeats is looked up once."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from brainkernel.model import Ancestor, Exec, Exit, FileId, Fork, ProcessEvent, ProcessKey
+from brainkernel.sense import exepath, wire
+from brainkernel.sense.marks import marks_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainkernel.sense.cgroups import CgroupPaths
+    from brainkernel.sense.exepath import ExePaths
+
+_REMEMBERED = int(wire.ExecFlag.REMEMBERED)
+_UNLINKED = int(wire.ExecFlag.UNLINKED)
+_MEMFD = int(wire.ExecFlag.MEMFD)
+_SCRIPT = int(wire.ExecFlag.SCRIPT)
+_MINOR_BITS, _MINOR_MASK = 20, 0xFFFFF  # of the kernel's dev_t
+
+_CACHE_MAX = 2048  # siblings share a lineage, runs of one program a file: both come back soon or never
+
+
+class EventAssembly:
+    """Turns the records of one loader into events."""
+
+    def __init__(self, proc: Path, exe_paths: ExePaths, cgroup_paths: CgroupPaths) -> None:
+        """`proc` is the mount point of procfs."""
+        self._proc = proc
+        self._exe_paths = exe_paths
+        self._cgroup_paths = cgroup_paths
+        self._files: dict[bytes, FileId | None] = {}
+        self._lineages: dict[bytes, tuple[Ancestor, ...]] = {}
+
+    def event_of(self, record: wire.Record) -> ProcessEvent:
+        """Complete one record. What /proc can no longer tell stays empty."""
+        if isinstance(record, wire.ExecRecord):
+            return self._exec_of(record)
+        if isinstance(record, wire.ExitRecord):
+            key = ProcessKey.at(record.tgid, record.start_ns)
+            return Exit(time_ns=record.time_ns, key=key, exit_code=record.exit_code)
+        parent = ProcessKey.at(record.parent_tgid, record.parent_start_ns)
+        return Fork(time_ns=record.time_ns, key=ProcessKey.at(record.tgid, record.start_ns), parent=parent)
+
+    def _exec_of(self, record: wire.ExecRecord) -> Exec:
+        key = ProcessKey.at(record.tgid, record.start_ns)
+        ancestors = self._lineages.get(record.lineage)
+        if ancestors is None:
+            ancestors = self._ancestors_of(record.lineage)
+        parent = ancestors[0] if ancestors else None
+        file = self._file_of(record.exe)
+        flags = record.flags
+        filename = record.filename
+        exe = self._exe_paths.of(file, key, "" if flags & _SCRIPT else filename, parent.key.tgid if parent else 0)
+        # Nobody will think about a remembered program's directory, and the look-up costs as much as all the rest.
+        cwd = "" if flags & _REMEMBERED else exepath.read_cwd(self._proc, key) or ""
+        return Exec(
+            time_ns=record.time_ns,
+            key=key,
+            parent=parent.key if parent else None,
+            exe=exe,
+            file=file,
+            parent_exe=parent.exe if parent else "",
+            parent_file=parent.file if parent else None,
+            filename=filename,
+            argv=record.argv,
+            comm=record.comm,
+            uid=record.uid,
+            euid=record.euid,
+            cwd=cwd,
+            cgroup=self._cgroup_paths.of(record.cgroup_id, record.tgid),
+            cgroup_id=record.cgroup_id,
+            tty=os.makedev(record.tty >> _MINOR_BITS, record.tty & _MINOR_MASK) if record.tty else 0,
+            loginuid=None if record.loginuid == wire.NO_LOGINUID else record.loginuid,
+            marks=marks_of(
+                exe=exe,
+                filename=filename,
+                argv=record.argv,
+                unlinked=bool(flags & _UNLINKED),
+                memfd=bool(flags & _MEMFD),
+                script=bool(flags & _SCRIPT),
+                cut=record.argv_cut,
+                setuid=record.uid != record.euid,
+            ),
+            ancestors=ancestors,
+        )
+
+    def _file_of(self, raw: bytes) -> FileId | None:
+        try:
+            return self._files[raw]
+        except KeyError:
+            if len(self._files) >= _CACHE_MAX:
+                self._files.clear()
+            file = self._files[raw] = wire.file_id_of(raw)
+            return file
+
+    def _ancestors_of(self, raw: bytes) -> tuple[Ancestor, ...]:
+        found = []
+        for tgid, start_ns, file, comm in ((r.tgid, r.start_ns, r.file, r.comm) for r in wire.ancestors_of(raw)):
+            key = ProcessKey.at(tgid, start_ns)
+            found.append(Ancestor(key, comm, file, self._exe_paths.of(file, key)))
+        ancestors = tuple(found)
+        # An ancestor whose path nobody knows yet may be known next time: it may exec, or its sibling may.
+        if all(a.exe or a.file is None for a in ancestors):
+            if len(self._lineages) >= _CACHE_MAX:
+                self._lineages.clear()
+            self._lineages[raw] = ancestors
+        return ancestors

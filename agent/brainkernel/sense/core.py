@@ -1,0 +1,253 @@
+"""The loader for kernels with BTF: compiled once, fitted to the running kernel by libbpf (CO-RE)."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from brainkernel.clock import SystemClock
+from brainkernel.errors import SenseError
+from brainkernel.model import Suppressed
+from brainkernel.sense import hostcheck, wire
+from brainkernel.sense.assembly import EventAssembly
+from brainkernel.sense.cgroups import CgroupPaths, find_cgroup2_mount
+from brainkernel.sense.exepath import ExePaths
+from brainkernel.sense.libbpf import BpfMap, BpfObject, iterate, library
+from brainkernel.sense.loader import Fates, KernelCounters
+from brainkernel.sense.ring import Ring
+from brainkernel.sense.suppression import SuppressionNotices
+from brainkernel.sense.tasksnapshot import TaskSnapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from brainkernel.clock import Clock
+    from brainkernel.model import Identity, ProcessEvent, TaskSample
+    from brainkernel.sense.runqueue import Histogram
+
+OBJECT_FILE = Path(__file__).parent / "objects" / "probe.bpf.o"
+
+_PROGRAMS = ("on_exec", "on_exit", "on_fork")
+_QUEUE_BY_CLOCK = ("on_switch",)
+_QUEUE_BY_PAIR = ("on_switch_pair", "on_wakeup", "on_wakeup_new")
+_KINDS: dict[type[wire.Record], str] = {wire.ExecRecord: "exec", wire.ExitRecord: "exit", wire.ForkRecord: "fork"}
+_BUCKETS_MAX = 4096  # as declared in bpf/probe.bpf.c
+_RING_BYTES_PER_CPU = 512 * 1024
+_RING_BYTES_MIN, _RING_BYTES_MAX = 1 << 20, 16 << 20
+_SNAPSHOT_READ_BYTES = 1 << 16
+_NOTICE_INTERVAL_NS = 250_000_000
+_INABILITIES = {
+    wire.Ability.QUEUE_CLOCK: "run-queue wait is measured by two probes per switch instead of one: the kernel lacks CONFIG_SCHED_INFO or CONFIG_FAIR_GROUP_SCHED",
+    wire.Ability.RUN_DELAY: "the run delay of tasks reads 0: the kernel lacks CONFIG_SCHED_INFO",
+    wire.Ability.RSS: "the memory of tasks reads 0: this kernel counts it in a way not known here",
+}
+_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoreOptions:
+    """How the core loader is set up; the defaults are those of a host."""
+
+    all_events: bool = False  # the gate keeps nothing back, flood control is off, forks are reported
+    exec_records_per_s: int = 200  # per cgroup, once the burst is spent; 0: no limit
+    exec_records_burst: int = 1000
+    ring_bytes: int = 0  # a power of two; 0: by the number of CPUs
+    own_tgids: tuple[int, ...] = field(default_factory=lambda: (os.getpid(),))
+    run_queue: bool = True
+    object_file: Path = OBJECT_FILE
+    proc: Path = Path("/proc")
+    sys: Path = Path("/sys")
+
+
+class CoreLoader:
+    """See `Loader`. All of DESIGN.md section 4."""
+
+    name = "core"
+
+    def __init__(self, options: CoreOptions | None = None, clock: Clock | None = None) -> None:
+        """Nothing happens before `open`."""
+        self._options = options or CoreOptions()
+        self._clock = clock or SystemClock()
+        self._object: BpfObject | None = None
+        self._received: dict[type[wire.Record], int] = dict.fromkeys(_KINDS, 0)
+        self._undecodable = 0
+        self._notices = SuppressionNotices()
+        self._noticed_ns = 0
+        self._suppressed_total = 0
+        self._snapshot = TaskSnapshots(mmap.PAGESIZE)
+        self.limits: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        if self._object is None:
+            self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Load, attach, and map the ring. Raises SenseError."""
+        options = self._options
+        if missing := hostcheck.missing_for_core(options.object_file, options.proc, options.sys):
+            raise SenseError(missing)
+        self._cpus = library().libbpf_num_possible_cpus()
+        self._object = BpfObject(options.object_file)
+        try:
+            self._load(self._object)
+            self._map_memory(self._object)
+            self._attach(self._object)
+        except SenseError as error:
+            self.close()
+            raise SenseError(hostcheck.explained(error)) from error
+        mount = find_cgroup2_mount(options.proc)
+        self._cgroup_paths = CgroupPaths(options.proc, mount)
+        self._assembly = EventAssembly(options.proc, ExePaths(options.proc), self._cgroup_paths)
+
+    def close(self) -> None:
+        """Take everything out of the kernel. May be called twice."""
+        if self._object is None:
+            return
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._object.close)
+            self._object = None
+            for part in ("_ring", "_counter_memory", "_wait_memory", "_cgroup_paths"):
+                if hasattr(self, part):
+                    stack.callback(getattr(self, part).close)
+                    delattr(self, part)
+
+    def _load(self, obj: BpfObject) -> None:
+        options = self._options
+        self._ring_bytes = options.ring_bytes or ring_bytes_for(self._cpus)
+        rate = 0 if options.all_events else options.exec_records_per_s
+        interval_ns = 1_000_000_000 // rate if rate else 0
+        obj.set_constant(
+            ".rodata.settings",
+            wire.SETTINGS.struct.pack(
+                interval_ns, interval_ns * options.exec_records_burst, self._ring_bytes // 4, int(options.all_events), 0
+            ),
+        )
+        obj.resize_maps({"events": self._ring_bytes, "counters": self._cpus, "waits": self._cpus})
+        obj.load()
+        self._known = BpfMap(obj.map_fd("known"), wire.IDENTITY.size, wire.KNOWN.size)
+        self._own = BpfMap(obj.map_fd("own"), _U32.size, 1)
+        self._buckets = BpfMap(obj.map_fd("buckets"), _U64.size, wire.BUCKET.size)
+
+    def _map_memory(self, obj: BpfObject) -> None:
+        self._ring_fd = obj.map_fd("events")
+        self._ring = Ring(self._ring_fd, self._ring_bytes)
+        self._counter_memory = mmap.mmap(obj.map_fd("counters"), self._cpus * wire.COUNTERS.size, prot=mmap.PROT_READ)
+        self._wait_memory = mmap.mmap(obj.map_fd("waits"), self._cpus * wire.WAITS.size, prot=mmap.PROT_READ)
+
+    def _attach(self, obj: BpfObject) -> None:
+        for tgid in self._options.own_tgids:
+            self.exclude(tgid)
+        self._iterator_fd = obj.attach_iterator("snapshot")
+        self.tasks()  # its first run tells what this kernel's structs have
+        raw = BpfMap(obj.map_fd("abilities"), _U32.size, _U32.size).get(_U32.pack(0)) or bytes(_U32.size)
+        able = wire.Ability(_U32.unpack(raw)[0])
+        self.limits = tuple(text for ability, text in _INABILITIES.items() if ability not in able)
+        for program in _PROGRAMS:
+            obj.attach(program)
+        if self._options.run_queue:
+            for program in _QUEUE_BY_CLOCK if wire.Ability.QUEUE_CLOCK in able else _QUEUE_BY_PAIR:
+                obj.attach(program)
+
+    def fileno(self) -> int:
+        """The ring buffer's own descriptor."""
+        return self._ring_fd
+
+    def drain(self, limit: int = 512) -> list[ProcessEvent]:
+        """Take what waits; at most every quarter of a second also what flood control held back."""
+        events: list[ProcessEvent] = []
+        event_of, received = self._assembly.event_of, self._received
+        for data in self._ring.read(limit):
+            try:
+                record = wire.record_of(data)
+            except wire.WireError:
+                self._undecodable += 1
+                continue
+            received[type(record)] += 1
+            events.append(event_of(record))
+        now_ns = self._clock.boot_ns()
+        if now_ns - self._noticed_ns >= _NOTICE_INTERVAL_NS:
+            self._noticed_ns = now_ns
+            events.extend(self._suppressed(now_ns))
+        return events
+
+    def _suppressed(self, now_ns: int) -> Iterator[Suppressed]:
+        total = self.counters().exec.suppressed
+        if total == self._suppressed_total:
+            return
+        self._suppressed_total = total
+        by_cgroup = {_U64.unpack(key)[0]: wire.BUCKET.struct.unpack(value)[1] for key, value in self._buckets.items(_BUCKETS_MAX)}
+        for cgroup_id, count in self._notices.since_last(total, by_cgroup):
+            yield Suppressed(time_ns=now_ns, cgroup_id=cgroup_id, count=count)
+
+    def remember(self, identity: Identity, *, always: bool = False) -> None:
+        """Put it into the gate's map; an identity without a file cannot be, and is reported each time."""
+        if identity.file is not None:
+            key = wire.identity_key(identity.file, identity.parent_file, identity.uid)
+            self._known.put(key, wire.known_value(always=always))
+
+    def remember_many(self, identities: Iterable[tuple[Identity, bool]]) -> int:
+        """Put them into the gate's map with one system call."""
+        entries = {
+            wire.identity_key(identity.file, identity.parent_file, identity.uid): wire.known_value(always=always)
+            for identity, always in identities
+            if identity.file is not None
+        }
+        self._known.put_many(entries)
+        return len(entries)
+
+    def forget(self, identity: Identity) -> None:
+        """Take it out of the gate's map."""
+        if identity.file is not None:
+            self._known.delete(wire.identity_key(identity.file, identity.parent_file, identity.uid))
+
+    def exclude(self, tgid: int) -> None:
+        """Make it one of ours; its children will be by fork."""
+        self._own.put(_U32.pack(tgid), b"\1")
+
+    def counters(self) -> KernelCounters:
+        """Sum the books of all CPUs, without a system call."""
+        columns = [sum(column) for column in zip(*wire.COUNTERS.struct.iter_unpack(self._counter_memory[:]), strict=True)]
+        n = len(wire.FATES.fields)
+        return KernelCounters(
+            exec=Fates(*columns[:n]),
+            exit=Fates(*columns[n : 2 * n]),
+            fork=Fates(*columns[2 * n : 3 * n]),
+            received={name: self._received[kind] for kind, name in _KINDS.items()},
+            undecodable=self._undecodable,
+            wakeups=columns[3 * n],
+            failures=dict(zip(wire.FAILURES, columns[3 * n + 1 :], strict=False)),
+        )
+
+    def run_queue(self) -> Histogram | None:
+        """Sum the histograms of all CPUs, without a system call."""
+        if not self._options.run_queue:
+            return None
+        per_cpu = wire.WAITS.struct.iter_unpack(self._wait_memory[:])
+        return tuple(sum(slot) for slot in zip(*per_cpu, strict=True))
+
+    def tasks(self) -> list[TaskSample]:
+        """Read the task iterator once. Threads are added up into their process."""
+        fd = iterate(self._iterator_fd)
+        chunks = []
+        try:
+            while chunk := os.read(fd, _SNAPSHOT_READ_BYTES):
+                chunks.append(chunk)
+        finally:
+            os.close(fd)
+        return self._snapshot.samples_of(b"".join(chunks))
+
+
+def ring_bytes_for(cpus: int) -> int:
+    """The size of the ring: more CPUs make events faster, and one consumer reads them all."""
+    wanted = 1 << (cpus * _RING_BYTES_PER_CPU - 1).bit_length()
+    return min(max(wanted, _RING_BYTES_MIN), _RING_BYTES_MAX)

@@ -1,0 +1,52 @@
+"""Why the kernel would not let us look, found out before it says EPERM; and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import platform
+from typing import TYPE_CHECKING
+
+from brainkernel.sense.libbpf import LibbpfError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainkernel.errors import SenseError
+
+_CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39  # include/uapi/linux/capability.h
+
+
+def missing_for_core(object_file: Path, proc: Path, sys: Path) -> str | None:
+    """What the core loader lacks on this host, and the remedy, in one line; None if nothing is known to be missing."""
+    if not object_file.is_file():
+        return f"the compiled BPF programs are missing ({object_file}); run ./scripts/build-bpf, which needs clang and libbpf-dev"
+    if not (sys / "kernel/btf/vmlinux").exists():
+        return "this kernel does not describe its types (no /sys/kernel/btf/vmlinux); boot one with CONFIG_DEBUG_INFO_BTF=y, 5.10 or newer"
+    if "[confidentiality]" in _text_of(sys / "kernel/security/lockdown"):
+        return "the kernel is locked down (confidentiality), which forbids BPF to read; boot with lockdown=integrity or without Secure Boot"
+    if lacking := lacking_capabilities(_text_of(proc / "self/status")):
+        return f"this process lacks {' and '.join(lacking)}; run it as root or grant them (AmbientCapabilities= in a unit)"
+    return None
+
+
+def lacking_capabilities(status: str) -> list[str]:
+    """Which of the capabilities that tracing needs are not effective, out of /proc/PID/status."""
+    effective = next((int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:")), 0)
+    if effective >> _CAP_SYS_ADMIN & 1:  # stood for both before a17b53c4a4b5 "bpf, capability: Introduce CAP_BPF" (in v5.8)
+        return []
+    return [name for name, bit in (("CAP_BPF", _CAP_BPF), ("CAP_PERFMON", _CAP_PERFMON)) if not effective >> bit & 1]
+
+
+def explained(error: SenseError) -> str:
+    """A failure that no check foresaw, in one line with a remedy."""
+    kernel = platform.release()
+    if isinstance(error, LibbpfError) and error.errno in (errno.EPERM, errno.EACCES):
+        return f"{error}; kernel {kernel} or a security policy (seccomp, SELinux, a container) forbids BPF: run on the host as root"
+    return f"{error}; kernel {kernel}, and the programs need 5.10 or newer"
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return ""

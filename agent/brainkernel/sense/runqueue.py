@@ -1,0 +1,39 @@
+"""Run-queue wait of the host as quantiles, from the kernel's histogram. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Histogram = tuple[int, ...]  # slot i counts waits of [2^i, 2^(i+1)) ns; slot 0 also those of 0 ns
+
+
+class RunQueueWait(NamedTuple):
+    """How long tasks waited for a CPU over one window. The quantiles are None when nobody was switched to."""
+
+    switches: int
+    p50_us: float | None
+    p99_us: float | None
+
+
+def wait_between(before: Histogram, after: Histogram) -> RunQueueWait:
+    """What happened between two cumulative histograms of the same source."""
+    counts = [max(0, b - a) for a, b in zip(before, after, strict=True)]
+    return RunQueueWait(sum(counts), quantile_us(counts, 0.5), quantile_us(counts, 0.99))
+
+
+def quantile_us(counts: Sequence[int], quantile: float) -> float | None:
+    """One quantile in microseconds, spread evenly within its slot; so it is off by less than a factor of two."""
+    total = sum(counts)
+    if total == 0:
+        return None
+    rank = quantile * total
+    below = 0
+    for slot, count in enumerate(counts):
+        if count and below + count >= rank:
+            low = float(1 << slot) if slot else 0.0
+            return (low + ((1 << (slot + 1)) - low) * (rank - below) / count) / 1000
+        below += count
+    return float(1 << len(counts)) / 1000  # only for a quantile above 1

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A program began: the gate, flood control, the record.
+ *
+ * sched_process_exec fires after the point of no return, once per successful execve, on every architecture. The new
+ * mm is current by then, so argv is what the program will get, not what somebody may still change in the caller's
+ * memory. When a thread that does not lead calls execve it has already taken over the leader's pid and start time.
+ */
+
+static __always_inline __u32 tty_of(struct task_struct *task)
+{
+	struct tty_struct *tty = task->signal->tty;
+	struct tty_driver *driver;
+
+	if (!tty)
+		return 0;
+	driver = tty->driver;
+	if (!driver)
+		return 0;
+	return ((__u32)driver->major << 20) | (__u32)(driver->minor_start + tty->index);
+}
+
+static __always_inline __u32 loginuid_of(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->loginuid) ? task->loginuid.val : ~0U; /* no CONFIG_AUDIT */
+}
+
+static __always_inline __u32 flags_of(struct linux_binprm *bprm, struct inode *inode)
+{
+	char name[8] = {};
+	__u32 flags = 0;
+
+	if (bprm->interp != bprm->filename)
+		flags |= EXEC_SCRIPT;
+	if (inode->i_nlink)
+		return flags;
+	bpf_probe_read_kernel(name, sizeof(name), bprm->file->f_path.dentry->d_name.name);
+	if (name[0] == 'm' && name[1] == 'e' && name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':')
+		flags |= EXEC_MEMFD;
+	return flags | EXEC_UNLINKED;
+}
+
+/* Who started it, and who started that. Read before a short-lived parent is gone. */
+static __always_inline __u32 fill_lineage(struct ancestor *lineage, struct task_struct *task)
+{
+	struct inode *inode;
+	__u32 i;
+
+	for (i = 0; i < LINEAGE_MAX; i++) {
+		struct task_struct *parent = task->real_parent;
+		struct task_struct *leader = parent->group_leader;
+		struct ancestor *above = &lineage[i];
+
+		above->tgid = leader->tgid;
+		if (!above->tgid) /* the idle task is the parent of init */
+			break;
+		above->start_ns = leader->start_boottime;
+		above->zero = 0;
+		bpf_probe_read_kernel(above->comm, COMM_BYTES, leader->comm);
+		inode = exe_of(parent);
+		if (inode)
+			fill_file_id(&above->exe, inode);
+		else
+			__builtin_memset(&above->exe, 0, sizeof(above->exe));
+		task = leader;
+	}
+	return i;
+}
+
+/* Take a token of this cgroup's bucket. Two CPUs at once may take the same one: a token too many, never a count. */
+static __always_inline bool admitted(struct cpu_counters *c, __u64 cgroup_id, __u64 now_ns)
+{
+	struct bucket empty = {}, *bucket;
+	__u64 due_ns;
+
+	if (!settings.token_interval_ns)
+		return true;
+	bucket = bpf_map_lookup_elem(&buckets, &cgroup_id);
+	if (!bucket) {
+		bpf_map_update_elem(&buckets, &cgroup_id, &empty, BPF_NOEXIST);
+		bucket = bpf_map_lookup_elem(&buckets, &cgroup_id);
+	}
+	if (!bucket) {
+		COUNT(c->failures[FAILURE_BUCKET]);
+		return true;
+	}
+	due_ns = bucket->due_ns > now_ns ? bucket->due_ns : now_ns;
+	if (due_ns - now_ns + settings.token_interval_ns > settings.token_depth_ns) {
+		COUNT(bucket->suppressed);
+		return false;
+	}
+	bucket->due_ns = due_ns + settings.token_interval_ns;
+	return true;
+}
+
+/* Append filename and argv to the payload. The return value is the size of the record. */
+static __always_inline __u64 fill_payload(struct cpu_counters *c, struct exec_event *e, struct task_struct *task,
+					  struct linux_binprm *bprm)
+{
+	__u64 at = e->lineage_count * sizeof(struct ancestor);
+	struct mm_struct *mm = task->mm;
+	unsigned long start, bytes;
+	long length;
+
+	if (at > LINEAGE_MAX * sizeof(struct ancestor))
+		return 0;
+	length = bpf_probe_read_kernel_str(e->payload + at, FILENAME_BYTES, bprm->filename);
+	if (length <= 0 || length > FILENAME_BYTES) {
+		COUNT(c->failures[FAILURE_FILENAME_FAULT]);
+		length = 1;
+	}
+	if (length == FILENAME_BYTES)
+		e->flags |= EXEC_FILENAME_CUT;
+	e->filename_bytes = length - 1;
+	at += length - 1;
+
+	start = mm->arg_start;
+	bytes = mm->arg_end - start;
+	e->argv_total_bytes = bytes;
+	if (bytes > ARGV_BYTES)
+		bytes = ARGV_BYTES;
+	if (bytes && bpf_probe_read_user(e->payload + at, bytes, (void *)start)) {
+		COUNT(c->failures[FAILURE_ARGV_FAULT]);
+		e->flags |= EXEC_ARGV_FAULT;
+		bytes = 0;
+	}
+	e->argv_bytes = bytes;
+	return __builtin_offsetof(struct exec_event, payload) + at + bytes;
+}
+
+static __always_inline int send_exec(struct cpu_counters *c, struct task_struct *task, struct linux_binprm *bprm,
+				     struct identity *identity, __u32 flags, bool urgent)
+{
+	union any_event *record = scratch_here();
+	struct exec_event *e;
+	__u64 size;
+
+	if (!record)
+		return -1;
+	e = &record->exec;
+	fill_header(&e->header, task, EVENT_EXEC);
+	if (!admitted(c, e->header.cgroup_id, e->header.time_ns)) {
+		COUNT(c->exec.suppressed);
+		return 0;
+	}
+	e->exe = identity->exe;
+	e->uid = identity->uid;
+	e->euid = task->cred->euid.val;
+	e->loginuid = loginuid_of(task);
+	e->tty = tty_of(task);
+	e->flags = flags | flags_of(bprm, bprm->file->f_inode);
+	e->lineage_count = fill_lineage((struct ancestor *)e->payload, task);
+	bpf_probe_read_kernel(e->comm, COMM_BYTES, task->comm);
+	size = fill_payload(c, e, task, bprm);
+	if (size > sizeof(*e) || send(c, e, size, urgent))
+		return -1;
+	COUNT(c->exec.submitted);
+	if (bpf_map_update_elem(&tracked, &e->header.tgid, &e->header.start_ns, BPF_ANY))
+		COUNT(c->failures[FAILURE_TRACK]);
+	return 0;
+}
+
+static __always_inline void fill_identity(struct identity *identity, struct task_struct *task, struct linux_binprm *bprm)
+{
+	struct inode *parent = exe_of(task->real_parent);
+
+	fill_file_id(&identity->exe, bprm->file->f_inode);
+	if (parent) {
+		identity->parent_ino = parent->i_ino;
+		identity->parent_dev = parent->i_sb->s_dev;
+	}
+	identity->uid = task->cred->uid.val;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
+{
+	struct cpu_counters *c = counters_here();
+	struct identity identity = {};
+	struct known_program *program;
+	__u32 tgid = task->tgid;
+	bool always;
+
+	if (!c)
+		return 0;
+	COUNT(c->exec.seen);
+	if (bpf_map_lookup_elem(&own, &tgid)) {
+		COUNT(c->exec.own);
+		return 0;
+	}
+	fill_identity(&identity, task, bprm);
+	program = bpf_map_lookup_elem(&known, &identity);
+	if (program)
+		COUNT(program->count);
+	always = program && (program->flags & KNOWN_ALWAYS);
+	/*
+	 * Known: no record. Unless user space believes that this process runs something else: a shell it was told of
+	 * that now becomes this program. Otherwise it would blame the shell for what the program does.
+	 */
+	if (program && !always && !settings.all_events && !bpf_map_lookup_elem(&tracked, &tgid)) {
+		COUNT(c->exec.known);
+		return 0;
+	}
+	if (send_exec(c, task, bprm, &identity, program ? EXEC_REMEMBERED : 0, !program || always))
+		COUNT(c->exec.failed);
+	return 0;
+}
