@@ -1,0 +1,172 @@
+"""Reading cgroup v2 by directory fd. If a route ever writes cgroupfs, this is the only file that may.
+
+The routes that exist go through systemd: it owns the tree, and writing into a cgroup that it made violates its
+contract (https://systemd.io/CGROUP_DELEGATION, "Don't write to attributes of a cgroup systemd created for you").
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from brainkernel.act.procfs import text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from brainkernel.model import Limit
+
+T = TypeVar("T")
+
+# The kernel's values of a cgroup that nobody limited. The files are absent while the controller is off.
+KERNEL_DEFAULTS = {"cpu.weight": "100", "cpu.idle": "0", "cpu.max": "max 100000"}
+CPU_FILES = ("cpu.weight", "cpu.idle", "cpu.max")
+MAX_FILE_BYTES = 1 << 16
+PERIOD_US = 100_000  # of cpu.max: the kernel's and systemd's default
+MAX_MEMBERS = 4096  # a unit with more processes than this is not one program
+QUOTA_TOLERANCE = 0.001  # of cpu.max, which systemd rounds to whole microseconds
+
+
+class CgroupVersion(enum.StrEnum):
+    """Which cgroup interface the host has at its cgroup root."""
+
+    V1 = "v1"
+    HYBRID = "hybrid"
+    V2 = "v2"
+
+
+def version_of(mountinfo: str, root: Path) -> CgroupVersion:
+    """Tell the version from /proc/self/mountinfo: it also shows hybrid, where statfs only says "not v2"."""
+    at_root, anywhere = "", set()
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        kind = right.split(" ", 1)[0]
+        anywhere.add(kind)
+        if left.split()[4] == str(root):
+            at_root = kind  # the last mount on a directory is the one that is seen
+    if at_root == "cgroup2":
+        return CgroupVersion.V2
+    return CgroupVersion.HYBRID if "cgroup2" in anywhere else CgroupVersion.V1
+
+
+def path_of(proc_cgroup: str) -> str | None:
+    """The v2 line of /proc/PID/cgroup; None if there is none or its cgroup was removed.
+
+    A path that leaves our cgroup namespace ("/../x") is none of ours to touch: None too.
+    """
+    for line in proc_cgroup.splitlines():
+        if line.startswith("0::"):
+            path = line[3:]
+            return None if path.endswith(" (deleted)") or path.startswith("/..") else path
+    return None
+
+
+class Cgroup:
+    """One cgroup directory, held open: what is read is of this directory, even if its path is used again."""
+
+    def __init__(self, fd: int) -> None:
+        """Take over a directory fd; `open_cgroup` makes one."""
+        self.fd = fd
+        self.id = os.fstat(fd).st_ino
+
+    def read(self, name: str) -> str | None:
+        """One attribute without its line end; None if it is not there (controller off) or the cgroup is gone."""
+        return _none_if_gone(lambda: self._read(name))
+
+    def _read(self, name: str) -> str:
+        fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=self.fd)
+        with open(fd, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 # an fd has no path
+            return file.read(MAX_FILE_BYTES).strip()
+
+    def cpu(self) -> dict[str, str]:
+        """The attributes that a CPU limit changes, without those that are not there."""
+        return {name: value for name in CPU_FILES if (value := self.read(name)) is not None}
+
+
+def _none_if_gone(read: Callable[[], T]) -> T | None:
+    # The one place where "gone" is told from "broken". ENODEV: the directory is open but was removed.
+    try:
+        return read()
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENOTDIR):
+            return None
+        raise
+
+
+@contextmanager
+def open_cgroup(root: Path, path: str) -> Iterator[Cgroup | None]:
+    """Hold the cgroup at `path` below the root open; None if there is none."""
+    fd = _none_if_gone(lambda: os.open(root / path.lstrip("/"), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW))
+    if fd is None:
+        yield None
+        return
+    try:
+        yield Cgroup(fd)
+    finally:
+        os.close(fd)
+
+
+def pids_below(root: Path, path: str) -> tuple[int, ...]:
+    """The processes of a cgroup and of all below it; at most `MAX_MEMBERS`, after which it stops looking."""
+    found: list[int] = []
+    for directory, _, _ in os.walk(root / path.lstrip("/")):
+        procs = text_of(Path(directory) / "cgroup.procs")
+        found += [int(pid) for pid in (procs or "").split()]
+        if len(found) >= MAX_MEMBERS:
+            break
+    return tuple(found[:MAX_MEMBERS])
+
+
+def read_cpu(root: Path, path: str) -> tuple[int, dict[str, str]] | None:
+    """The inode of a cgroup and what limits its CPU; None if it is gone."""
+    with open_cgroup(root, path) as cgroup:
+        return None if cgroup is None else (cgroup.id, cgroup.cpu())
+
+
+def read_cpu_stat(root: Path, path: str) -> dict[str, int]:
+    """`cpu.stat` by its names (usage_usec, nr_throttled, throttled_usec ...); empty if the cgroup is gone."""
+    text = text_of(root / path.lstrip("/") / "cpu.stat")
+    return {name: int(value) for name, value in (line.split() for line in (text or "").splitlines())}
+
+
+def quota_us_of(cpu_quota_pct: float) -> int:
+    """The quota in microseconds of CPU per second, in whole percents of one CPU.
+
+    systemd writes whole percents into its drop-in and reads that at the next daemon-reload: any other value
+    would change by itself then and look like somebody else's.
+    """
+    return max(1, round(cpu_quota_pct)) * 10_000
+
+
+def expected_cpu(limit: Limit, before: Mapping[str, str]) -> dict[str, str]:
+    """What the files show once `limit` stands, in systemd's spelling: period 100 ms."""
+    weight, idle, quota = (before.get(name, KERNEL_DEFAULTS[name]) for name in CPU_FILES)
+    if limit.cpu_weight == 0:
+        weight, idle = "0", "1"  # the kernel shows the weight of an idle group as 0
+    elif limit.cpu_weight is not None:
+        weight, idle = str(limit.cpu_weight), "0"
+    if limit.cpu_quota_pct is not None:
+        quota = f"{quota_us_of(limit.cpu_quota_pct) * PERIOD_US // 1_000_000} {PERIOD_US}"
+    return {"cpu.weight": weight, "cpu.idle": idle, "cpu.max": quota}
+
+
+def same_value(name: str, one: str | None, other: str | None) -> bool:
+    """Whether two readings of a file mean the same.
+
+    An absent file (None, or "" as the ledger has it) means the kernel's default: systemd takes the cpu controller away again when nobody needs it.
+    cpu.max is compared by its share, since systemd chooses another period for very small quotas.
+    """
+    one, other = (value or KERNEL_DEFAULTS[name] for value in (one, other))
+    if name != "cpu.max" or one == other:
+        return one == other
+    shares = [_share_of(value) for value in (one, other)]
+    return None not in shares and abs(shares[0] - shares[1]) <= QUOTA_TOLERANCE  # type: ignore[operator]
+
+
+def _share_of(cpu_max: str) -> float | None:
+    quota, _, period = cpu_max.partition(" ")
+    return None if quota == "max" else int(quota) / int(period)

@@ -1,0 +1,157 @@
+"""The way back from a limit, from what the ledger holds alone. Doing it twice does no harm."""
+
+from __future__ import annotations
+
+import enum
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainkernel.act import cgroupfs, dropins
+from brainkernel.act.procfs import is_same_process
+from brainkernel.act.systemd import CPU_PROPERTIES
+from brainkernel.errors import ActError
+from brainkernel.model import ReleaseResult
+
+if TYPE_CHECKING:
+    from brainkernel.act.enforcer import Patience
+    from brainkernel.act.ledger import Entry, Ledger
+    from brainkernel.act.procfs import Host
+    from brainkernel.act.systemd import Managers, UnitState
+    from brainkernel.model import Action, Change
+
+FILES_OF = {"CPUWeight": ("cpu.weight", "cpu.idle"), "CPUQuotaPerSecUSec": ("cpu.max",)}
+
+_log = logging.getLogger(__name__)
+
+
+class Standing(enum.StrEnum):
+    """What became of a limit since it was applied."""
+
+    STANDS = "stands"
+    ENDED = "ended"  # the process, or the cgroup it was in
+    CHANGED = "changed"  # the cgroup shows other values than ours
+
+
+class Undo:
+    """Restores what the ledger says was there before."""
+
+    def __init__(self, host: Host, managers: Managers, ledger: Ledger, patience: Patience) -> None:
+        """All of it is the caller's."""
+        self._host = host
+        self._managers = managers
+        self._ledger = ledger
+        self._patience = patience
+        self._stale: dict[int | None, set[str]] = {}  # units whose drop-ins we removed, by manager
+
+    def release(self, action_id: int) -> ReleaseResult:
+        """End one limit. FAILED leaves it in the ledger, to be tried again; everything else takes it out."""
+        entry = self._ledger.live.get(action_id)
+        if entry is None:
+            return ReleaseResult.GONE
+        try:
+            result = self._restore(entry)
+        except (ActError, OSError) as error:
+            _log.warning("limit %d on %s is not released yet: %s", action_id, entry.action.unit, error)
+            return ReleaseResult.FAILED
+        if result is not ReleaseResult.FAILED:
+            self._ledger.released(action_id, result)
+        return result
+
+    def standing(self, entry: Entry) -> Standing:
+        """What became of it, by a look at files alone: cheap enough for every second."""
+        action = entry.action
+        if not is_same_process(self._host.proc, action.target):
+            return Standing.ENDED
+        found = cgroupfs.read_cpu(self._host.cgroup, action.cgroup)
+        if found is None or found[0] != action.cgroup_id:
+            return Standing.ENDED
+        files = [change for change in action.changes if change.name in cgroupfs.CPU_FILES]
+        ours = all(cgroupfs.same_value(change.name, found[1].get(change.name), change.after) for change in files)
+        return Standing.STANDS if ours else Standing.CHANGED
+
+    def is_foreign(self, entry: Entry) -> bool:
+        """Whether somebody else changed one of the values. Asks systemd; may raise ActError."""
+        state = self._managers.of(entry.action.user_uid).unit(entry.action.unit)
+        return state is not None and bool(self._foreign_in(entry, state))
+
+    def reload(self) -> None:
+        """Let systemd forget the drop-ins that were removed. Once, at the end: a reload costs PID 1 up to seconds.
+
+        Left out where other edited unit files wait for a reload, which is then their owner's to do. Without it
+        nothing is wrong but a warning in `systemctl status`.
+        """
+        for user_uid, names in self._stale.items():
+            try:
+                if not self._managers.of(user_uid).reload_if_only(frozenset(names)):
+                    _log.info("no daemon-reload: other units than ours wait for one")
+            except ActError as error:
+                _log.warning("no daemon-reload: %s", error)
+        self._stale.clear()
+
+    def _restore(self, entry: Entry) -> ReleaseResult:
+        action = entry.action
+        manager = self._managers.of(action.user_uid)
+        state = manager.unit(action.unit)
+        if state is None:
+            self._remove_dropins(entry, None)
+            return ReleaseResult.GONE
+        foreign = self._foreign_in(entry, state)
+        back = {change.name: int(change.before) for change in _properties(action) if change.name not in foreign}
+        if not self._is_restored(action, state, back):
+            if not manager.set_cpu(action.unit, back):
+                self._remove_dropins(entry, None)
+                return ReleaseResult.GONE
+            if not self._patience.until(lambda: self._is_restored(action, manager.unit(action.unit), back)):
+                _log.warning("%s does not show its old values yet", action.unit)
+                return ReleaseResult.FAILED
+        self._remove_dropins(entry, manager.unit(action.unit))
+        return ReleaseResult.FOREIGN if foreign else ReleaseResult.RESTORED
+
+    def _foreign_in(self, entry: Entry, state: UnitState) -> set[str]:
+        found = cgroupfs.read_cpu(self._host.cgroup, state.control_group) if state.control_group else None
+        return {change.name for change in _properties(entry.action) if _is_foreign(entry, change, state, found[1] if found else None)}
+
+    def _is_restored(self, action: Action, state: UnitState | None, back: dict[str, int]) -> bool:
+        if state is None:
+            return True
+        if any(state.cpu[name] != value for name, value in back.items()):
+            return False
+        # A unit that was restarted has a new cgroup with the same configuration: the same values are right.
+        found = cgroupfs.read_cpu(self._host.cgroup, state.control_group) if state.control_group else None
+        if found is None:
+            return True
+        files = [file for name in back for file in FILES_OF[name]]
+        return all(
+            cgroupfs.same_value(change.name, found[1].get(change.name), change.before) for change in action.changes if change.name in files
+        )
+
+    def _remove_dropins(self, entry: Entry, state: UnitState | None) -> None:
+        action = entry.action
+        kept = {change.name for change in action.changes if change.before}
+        known = {change.name for change in action.changes if not change.before}
+        for path in (known | set(state.dropins if state else ())) - kept:
+            name = dropins.property_of(self._host.run, action.user_uid, path)
+            if name is None:
+                continue
+            before = {change.before for change in action.changes if change.name == name}
+            ours = [(name, int(value)) for value in entry.written(name) | before]
+            if dropins.remove_dropin(Path(path), action.user_uid, ours):
+                self._stale.setdefault(action.user_uid, set()).add(action.unit)
+
+
+def _properties(action: Action) -> list[Change]:
+    return [change for change in action.changes if change.name in CPU_PROPERTIES]
+
+
+def _is_foreign(entry: Entry, change: Change, state: UnitState, files: dict[str, str] | None) -> bool:
+    if str(state.cpu[change.name]) not in entry.written(change.name) | {change.before}:
+        return True
+    if files is None:
+        return False
+    for file in entry.action.changes:
+        if file.name in FILES_OF[change.name]:
+            known = entry.written(file.name) | {file.before}
+            if not any(cgroupfs.same_value(file.name, files.get(file.name), value) for value in known):
+                return True
+    return False
