@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from brainkernel.config import limit_of
-from brainkernel.decide.ladder import Held, Next, lease_ns_of, next_of
+from brainkernel.decide.ladder import Held, lease_ns_of, steps_up
 from brainkernel.gate.anomaly import anomalies_of
 from brainkernel.learn.experience import Experience, lesson_of
 from brainkernel.metrics import PRESSURE, RUN_QUEUE_SECONDS
@@ -32,12 +32,8 @@ BUSY_PCT = 1.0  # below it a process's share is not worth learning
 class Limits(Protocol):
     """What `act` offers to whoever tends limits. None of it waits."""
 
-    def step(self, action: Action, limit: Limit, expires_ns: int) -> None:
+    def step(self, action_id: int, limit: Limit, expires_ns: int) -> None:
         """Replace the limit of an action by another one."""
-        ...
-
-    def release(self, action: Action, why: str) -> None:
-        """End an action."""
         ...
 
 
@@ -48,7 +44,6 @@ class _Tended:
     held: Held
     before: Before
     measured: bool = False
-    leaving: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +69,10 @@ class Watch:
         self._experience = experience
         self._figures = figures
         self._ports = ports
-        self._history = History(4 * int(config.symptoms.window_s * NS_PER_S))
+        self._history = History(2 * int(config.symptoms.window_s * NS_PER_S))
         self._tended: dict[int, _Tended] = {}
         self._asked_for: dict[int, tuple[Decision, tuple[int, str]]] = {}  # limits under way
-        self._said: dict[ProcessKey, tuple[tuple[object, ...], int]] = {}  # the last decision on each process, and when
+        self._said: dict[ProcessKey, tuple[DecisionKind, int]] = {}  # the last decision on each process, and when
 
     def tick(self) -> None:
         """Take a sample, judge those who hurt others, tend the limits."""
@@ -98,7 +93,7 @@ class Watch:
     def applied(self, action: Action) -> None:
         """Take note that `act` wrote a limit (or the next step of one)."""
         if tended := self._tended.get(action.id):
-            tended.held = replace(tended.held, action=action, step=tended.held.step + 1, stepped_ns=self._clock.boot_ns(), outcome=None)
+            tended.held = replace(tended.held, action=action, step=tended.held.step + 1, stepped_ns=self._clock.boot_ns())
             tended.before = replace(tended.before, action=action)
             tended.measured = False
             return
@@ -113,10 +108,13 @@ class Watch:
         """Take note that `act` could not write a limit."""
         self._asked_for.pop(decision_id, None)
 
-    def released(self, action_id: int) -> None:
+    def released(self, action: Action) -> None:
         """Take note that a limit stands no more."""
-        if tended := self._tended.pop(action_id, None):
-            self._said.pop(tended.held.action.target, None)
+        if (tended := self._tended.pop(action.id, None)) is None:
+            return
+        self._said.pop(action.target, None)
+        if self._clock.boot_ns() >= action.expires_ns:
+            self._experience.ended(tended.decision.suspect.identity, self._clock.wall_ns())
 
     @property
     def actions(self) -> list[Action]:
@@ -145,7 +143,7 @@ class Watch:
 
     def _consider(self, culprit: Culprit, window: Window) -> None:
         target = self._root_of(culprit.worst, window)
-        if self.is_limited(target.key) or self.is_limited(culprit.worst.key):
+        if self._said_lately(target.key) or self.is_limited(target.key) or self.is_limited(culprit.worst.key):
             return
         suspect = self._ports.suspect_of(target)
         if suspect is None:
@@ -153,10 +151,8 @@ class Watch:
         cpu_pct = culprit.symptom.target_cpu_pct
         reasons = anomalies_of(suspect.program.exe, cpu_pct, culprit.symptom, self._baseline, self.config.gate)
         suspect = replace(suspect, reasons=reasons, seen_ns=window.end_ns)
-        if self._said_lately(suspect.key):
-            return
         decision = self._ports.decide(suspect, culprit.symptom)
-        self._said[suspect.key] = ((decision.kind, decision.verdict.category), self._clock.boot_ns())
+        self._said[suspect.key] = (decision.kind, self._clock.boot_ns())
         if decision.acts:
             self._asked_for[decision.id] = (decision, culprit.worst.job)
 
@@ -165,7 +161,7 @@ class Watch:
         # program is still unknown (an LLM may be thinking) it is asked again at each check, which the cache answers.
         if (said := self._said.get(key)) is None:
             return False
-        (kind, _category), when_ns = said
+        kind, when_ns = said
         wait_s = self.config.symptoms.window_s if kind is DecisionKind.LEAVE else self.config.gate.debounce_s
         return self._clock.boot_ns() - when_ns < wait_s * NS_PER_S
 
@@ -183,37 +179,25 @@ class Watch:
                 self._baseline.habit_of(exe).learn(use.cpu_pct)
 
     def _tend(self, tended: _Tended, window: Window, limited: set[int], p99_us: float | None) -> None:
-        if tended.leaving:
-            return
         action = tended.held.action
         uses = [u for u in window.uses.values() if u.key == action.target or u.key in action.moved or u.comm == tended.before.job[1]]
-        held = replace(tended.held, target_alive=any(u.key == action.target or u.key in action.moved for u in uses))
-        symptom = None
-        if uses and window.start_ns >= held.stepped_ns:
-            self._measure_effect(tended, window)
-            worst = max(uses, key=lambda u: u.cpu_pct)
-            symptom = symptom_of(window, worst, self.config.symptoms, limited_cgroups=limited, p99_us=p99_us)
+        if not uses or window.start_ns < tended.held.stepped_ns:
+            return  # ended, or not yet a whole window under this step
+        self._measure_effect(tended, window)
+        worst = max(uses, key=lambda u: u.cpu_pct)
+        symptom = symptom_of(window, worst, self.config.symptoms, limited_cgroups=limited, p99_us=p99_us)
         category = self.config.policy.of(tended.decision.verdict.category)
-        step, why = next_of(held, symptom, self._clock.boot_ns(), self.config.policy, category)
-        if step is Next.RELEASE:
-            tended.leaving = True
-            if held.target_alive:
-                self._experience.ended(tended.decision.suspect.identity, self._clock.wall_ns())
-            self._ports.limits.release(action, why)
-        elif step is Next.STEP_UP:
-            self._step_up(tended, category.limits[held.step + 1])
-
-    def _step_up(self, tended: _Tended, limit_text: str) -> None:
-        # Stepped once per lease and step: the next look is due when the step's own time is over.
-        tended.held = replace(tended.held, stepped_ns=self._clock.boot_ns())
-        self._ports.limits.step(tended.held.action, limit_of(limit_text), tended.held.action.expires_ns)
+        now_ns = self._clock.boot_ns()
+        if steps_up(tended.held, symptom, now_ns, self.config.policy, category):
+            limit = limit_of(category.limits[tended.held.step + 1])
+            tended.held = replace(tended.held, stepped_ns=now_ns)  # asked for once, not at each tick until it is done
+            self._ports.limits.step(action.id, limit, action.expires_ns)
 
     def _measure_effect(self, tended: _Tended, window: Window) -> None:
         if tended.measured:
             return
         tended.measured = True
         outcome = outcome_of(tended.before, window)
-        tended.held = replace(tended.held, outcome=outcome)
         self._ports.report_outcome(tended.decision, outcome)
         last_step = tended.held.step + 1 >= len(self.config.policy.of(tended.decision.verdict.category).limits)
         if outcome.helped or last_step:

@@ -12,8 +12,6 @@ from brainkernel.model import Category, Decision, DecisionKind, Limit, Refusal, 
 if TYPE_CHECKING:
     from brainkernel.config import CategoryPolicy, Config
 
-NS_PER_S = 1_000_000_000
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Circumstances:
@@ -25,6 +23,7 @@ class Circumstances:
     surroundings: Surroundings | None = None  # read only when a limit is at stake
     learned: Refusal | None = None  # what earlier limits taught against this one
     step: int = 0  # of the ladder
+    lease_ns: int = 0  # how long a limit may stand
     enforce: bool = False  # mode enforce and not paused
 
 
@@ -42,7 +41,7 @@ def decide(suspect: Suspect, verdict: Verdict, circumstances: Circumstances, con
         limit=limit,
         refusals=refusals,
         acts=limit is not None and circumstances.enforce,
-        lease_ns=int(config.policy.lease_s * NS_PER_S) if limit else 0,
+        lease_ns=circumstances.lease_ns if limit else 0,
     )
 
 

@@ -49,7 +49,13 @@ def decided(
 ) -> Decision:
     suspect = suspect or a_suspect()
     circumstances = Circumstances(
-        id=1, time_ns=0, symptom=a_symptom() if hurts else None, surroundings=surroundings(suspect, **changes), step=step, enforce=True
+        id=1,
+        time_ns=0,
+        symptom=a_symptom() if hurts else None,
+        surroundings=surroundings(suspect, **changes),
+        step=step,
+        lease_ns=60 * SECOND_NS,
+        enforce=True,
     )
     return decide(suspect, verdict or a_verdict(), circumstances, config or Config())
 

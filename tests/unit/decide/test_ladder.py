@@ -1,7 +1,7 @@
-"""What becomes of a limit that stands."""
+"""When a limit that stands goes up, and how long it may stand."""
 
 from brainkernel.config import CategoryPolicy, Policy
-from brainkernel.decide.ladder import Held, Next, lease_ns_of, next_of
+from brainkernel.decide.ladder import Held, lease_ns_of, steps_up
 from brainkernel.model import Action, Limit, ProcessKey, Route
 from support.nouns import SECOND_NS, a_symptom
 
@@ -9,42 +9,32 @@ POLICY = Policy(step_after_s=3, lease_s=60)
 LADDER = CategoryPolicy(limits=("cpu_weight=20", "cpu_quota=20%"))
 
 
-def held(*, step: int = 0, alive: bool = True) -> Held:
+def held(*, step: int = 0) -> Held:
     action = Action(
         id=1, target=ProcessKey(100, 0), comm="hog", route=Route.UNIT, unit="hog.service", cgroup="/x", cgroup_id=7,
         limit=Limit(cpu_weight=20), changes=(), started_ns=0, expires_ns=60 * SECOND_NS,
     )  # fmt: skip
-    return Held(action=action, step=step, stepped_ns=0, target_alive=alive)
+    return Held(action=action, step=step, stepped_ns=0)
 
 
 def test_a_limit_steps_up_while_it_still_hurts() -> None:
     """The lighter step had its time and somebody still waits."""
-    assert next_of(held(), a_symptom(), 3 * SECOND_NS, POLICY, LADDER)[0] is Next.STEP_UP
+    assert steps_up(held(), a_symptom(), 3 * SECOND_NS, POLICY, LADDER)
 
 
 def test_a_step_gets_its_time_before_the_next() -> None:
     """Two seconds do not tell whether a weight helps."""
-    assert next_of(held(), a_symptom(), 2 * SECOND_NS, POLICY, LADDER)[0] is Next.KEEP
+    assert not steps_up(held(), a_symptom(), 2 * SECOND_NS, POLICY, LADDER)
 
 
-def test_a_limit_that_helped_is_kept_to_the_end_of_its_lease() -> None:
+def test_a_limit_that_helped_stays_as_it_is() -> None:
     """No symptom, no step."""
-    assert next_of(held(), None, 50 * SECOND_NS, POLICY, LADDER)[0] is Next.KEEP
+    assert not steps_up(held(), None, 50 * SECOND_NS, POLICY, LADDER)
 
 
 def test_a_limit_at_the_top_is_not_stepped_further() -> None:
     """There is nothing beyond the last step."""
-    assert next_of(held(step=1), a_symptom(), 10 * SECOND_NS, POLICY, LADDER)[0] is Next.KEEP
-
-
-def test_a_lease_that_ran_out_releases_even_if_it_hurts() -> None:
-    """Whether it hurts without the limit must be seen."""
-    assert next_of(held(step=1), a_symptom(), 60 * SECOND_NS, POLICY, LADDER)[0] is Next.RELEASE
-
-
-def test_a_limit_whose_target_ended_is_released() -> None:
-    """What stands for nobody is taken away."""
-    assert next_of(held(alive=False), None, SECOND_NS, POLICY, LADDER) == (Next.RELEASE, "the process has ended")
+    assert not steps_up(held(step=1), a_symptom(), 10 * SECOND_NS, POLICY, LADDER)
 
 
 def test_leases_in_succession_double_up_to_a_bound() -> None:
