@@ -17,7 +17,7 @@ from brainkernel.act.enforcer import Enforcer, Patience
 from brainkernel.act.ledger import Ledger
 from brainkernel.act.procfs import Host, text_of
 from brainkernel.act.systemd import DbusManagers
-from brainkernel.act.undo import Standing, Undo
+from brainkernel.act.undo import Fate, Undo
 from brainkernel.errors import ActError
 from brainkernel.model import Action, Refusal, ReleaseResult
 
@@ -284,10 +284,10 @@ class Limiter:
             if self._leases.get(action_id, 0) <= now:
                 self._release(action_id, "its lease ended")
                 continue
-            standing = self._enforcer.undo.standing(entry)
-            if standing is Standing.ENDED:
+            fate = self._enforcer.undo.fate_of(entry)
+            if fate is Fate.ENDED:
                 self._release(action_id, "the process ended")
-            elif standing is Standing.CHANGED:
+            elif fate is Fate.CHANGED:
                 self._release(action_id, "somebody else changed it")
 
 

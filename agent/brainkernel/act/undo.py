@@ -25,7 +25,7 @@ FILES_OF = {"CPUWeight": ("cpu.weight", "cpu.idle"), "CPUQuotaPerSecUSec": ("cpu
 _log = logging.getLogger(__name__)
 
 
-class Standing(enum.StrEnum):
+class Fate(enum.StrEnum):
     """What became of a limit since it was applied."""
 
     STANDS = "stands"
@@ -58,17 +58,17 @@ class Undo:
             self._ledger.released(action_id, result)
         return result
 
-    def standing(self, entry: Entry) -> Standing:
+    def fate_of(self, entry: Entry) -> Fate:
         """What became of it, by a look at files alone: cheap enough for every second."""
         action = entry.action
         if not is_same_process(self._host.proc, action.target):
-            return Standing.ENDED
+            return Fate.ENDED
         found = cgroupfs.read_cpu(self._host.cgroup, action.cgroup)
         if found is None or found[0] != action.cgroup_id:
-            return Standing.ENDED
+            return Fate.ENDED
         files = [change for change in action.changes if change.name in cgroupfs.CPU_FILES]
         ours = all(cgroupfs.same_value(change.name, found[1].get(change.name), change.after) for change in files)
-        return Standing.STANDS if ours else Standing.CHANGED
+        return Fate.STANDS if ours else Fate.CHANGED
 
     def is_foreign(self, entry: Entry) -> bool:
         """Whether somebody else changed one of the values. Asks systemd; may raise ActError."""

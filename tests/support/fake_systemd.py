@@ -1,0 +1,363 @@
+"""A host of files and a systemd over it, honest to what was measured on Debian 12 (systemd 252) in the VM.
+
+Everything that was not arranged raises. Time passes only where the code under test sleeps.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainkernel.act.enforcer import Patience
+from brainkernel.act.procfs import Host
+from brainkernel.act.systemd import NOT_SET, ScopeRequest, UnitState
+from brainkernel.errors import ActError
+from brainkernel.model import CLOCK_TICK_NS, ProcessKey
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+FILE_OF = {"CPUWeight": "50-CPUWeight.conf", "CPUQuotaPerSecUSec": "50-CPUQuota.conf"}
+UNSET = {"CPUWeight": NOT_SET, "CPUQuotaPerSecUSec": NOT_SET}
+BOOT_ID = "11111111-2222-3333-4444-555555555555"
+
+
+class FakeHost:
+    """The files of /proc, /sys and /run that the code reads, in a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.host = Host(proc=root / "proc", cgroup=root / "cgroup", sys=root / "sys", run=root / "run", open_pidfd=self._open_pidfd)
+        self._pipes: dict[int, int] = {}  # pid -> write end: closed when the process ends
+        self.cgroup_of: dict[int, str] = {}
+        self.hybrid_mounts("cgroup2")
+        _write(root / "proc/self/cgroup", "0::/system.slice/brainkernel.service\n")
+        self.boot(BOOT_ID)
+        _write(root / "cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
+        (root / "run/systemd/system").mkdir(parents=True)
+        self.start_ticks = 100
+
+    def boot(self, boot_id: str) -> None:
+        _write(self.root / "proc/sys/kernel/random/boot_id", f"{boot_id}\n")
+
+    def hybrid_mounts(self, kind: str) -> None:
+        text = f"30 24 0:26 / {self.root}/cgroup rw,nosuid - {kind} cgroup rw\n"
+        _write(self.root / "proc/self/mountinfo", f"24 1 8:1 / / rw - ext4 /dev/sda1 rw\n{text}")
+
+    def spawn(
+        self,
+        tgid: int,
+        cgroup: str,
+        *,
+        exe: str = "/usr/bin/hog",
+        ppid: int = 1,
+        session: int = 1,
+        tty: int = 0,
+        argv: str = "",
+        flags: int = 0,
+    ) -> ProcessKey:
+        """Start a process in a cgroup that exists."""
+        assert tgid not in self.cgroup_of, f"pid {tgid} is in use"
+        assert self.dir_of(cgroup).is_dir(), f"no cgroup {cgroup}"
+        self.start_ticks += 1
+        directory = self.root / "proc" / str(tgid)
+        fields = ["S", ppid, tgid, session, tty, -1, flags, *[0] * 12, self.start_ticks, 0, 0]
+        _write(directory / "stat", f"{tgid} ({exe.rpartition('/')[2][:15]}) {' '.join(map(str, fields))}\n")
+        _write(directory / "cmdline", argv or f"{exe}\0")
+        if exe.startswith("/"):
+            (directory / "exe").symlink_to(exe)
+        self.move(tgid, cgroup)
+        return ProcessKey(tgid, self.start_ticks * CLOCK_TICK_NS)
+
+    def move(self, tgid: int, cgroup: str) -> None:
+        self.cgroup_of[tgid] = cgroup
+        _write(self.root / "proc" / str(tgid) / "cgroup", f"0::{cgroup}\n")
+        self.write_procs()
+
+    def end(self, tgid: int) -> None:
+        """End a process."""
+        del self.cgroup_of[tgid]
+        shutil.rmtree(self.root / "proc" / str(tgid))
+        if (pipe := self._pipes.pop(tgid, None)) is not None:
+            os.close(pipe)
+        self.write_procs()
+
+    def write_procs(self) -> None:
+        for procs in (self.root / "cgroup").rglob("cgroup.procs"):
+            path = f"/{procs.parent.relative_to(self.root / 'cgroup')}"
+            procs.write_text("".join(f"{tgid}\n" for tgid, where in self.cgroup_of.items() if where == path))
+
+    def dir_of(self, cgroup: str) -> Path:
+        return self.root / "cgroup" / cgroup.lstrip("/")
+
+    def make_cgroup(self, path: str, kind: str = "domain") -> None:
+        _write(self.dir_of(path) / "cgroup.procs", "")
+        _write(self.dir_of(path) / "cgroup.type", f"{kind}\n")
+
+    def cpu_files(self, cgroup: str) -> dict[str, str]:
+        directory = self.dir_of(cgroup)
+        return {file.name: file.read_text().strip() for file in sorted(directory.glob("cpu.*"))}
+
+    def close(self) -> None:
+        for pipe in self._pipes.values():
+            os.close(pipe)
+        self._pipes.clear()
+
+    def _open_pidfd(self, tgid: int) -> int:
+        if tgid not in self.cgroup_of:
+            raise ProcessLookupError
+        reader, writer = os.pipe()  # a pipe reads as "hung up" once its writer is closed, as a pidfd does at the end
+        if (old := self._pipes.pop(tgid, None)) is not None:
+            os.close(old)
+        self._pipes[tgid] = writer
+        return reader
+
+
+@dataclass
+class FakeUnit:
+    """One unit: what its own file configures, and what drop-ins in /run add."""
+
+    name: str
+    slice: str
+    transient: bool
+    configured: dict[str, int] = field(default_factory=lambda: dict(UNSET))
+    cpu: dict[str, int] = field(default_factory=lambda: dict(UNSET))
+    active: bool = True
+    bound: tuple[str, ...] = ()
+    tasks_max: int = NOT_SET
+    loaded_dropins: tuple[str, ...] = ()
+
+    @property
+    def control_group(self) -> str:
+        return f"/{self.slice}/{self.name}" if self.slice != "-.slice" else f"/{self.name}"
+
+
+class FakeSystemd:
+    """One manager. A `UnitController`, and the buttons that an administrator has."""
+
+    def __init__(self, host: FakeHost, *, base: str = "", user_uid: int | None = None) -> None:
+        self.host = host
+        self.base = base  # the cgroup below which its slices are: that of a user's manager
+        self.units: dict[str, FakeUnit] = {}
+        control = f"user/{user_uid}/systemd/user.control" if user_uid is not None else "systemd/system.control"
+        self._control = host.root / "run" / control
+        self._transient = host.root / "run" / control.replace("user.control", "transient").replace("system.control", "transient")
+        self.systemd_version = 252
+        self.late = 0  # how many sleeps a change takes to reach the cgroup
+        self.deaf: Callable[[str], None] = lambda method: None  # raises ActError to play a bus that fails
+        self.reloads = 0
+        self.reload_allowed = True
+        self.on_scope: Callable[[ScopeRequest], None] = lambda request: None
+        self._pending: list[tuple[int, Callable[[], None]]] = []
+
+    # --- UnitController
+
+    def version(self) -> int:
+        self.deaf("version")
+        return self.systemd_version
+
+    def unit_of_cgroup(self, path: str) -> UnitState | None:
+        self.deaf("unit_of_cgroup")
+        best: FakeUnit | None = None
+        for unit in self.units.values():
+            inside = unit.active and f"{path}/".startswith(f"{self.path_of(unit)}/")
+            if inside and (best is None or len(self.path_of(unit)) > len(self.path_of(best))):
+                best = unit
+        if best is not None:
+            return self._state(best)
+        return UnitState(name="-.slice", active=True, slice="", control_group="", cpu=dict(UNSET)) if not self.base else None
+
+    def unit(self, name: str) -> UnitState | None:
+        self.deaf("unit")
+        return self._state(self.units[name]) if name in self.units else None
+
+    def set_cpu(self, name: str, values: Mapping[str, int]) -> bool:
+        self.deaf("set_cpu")
+        if name not in self.units:
+            return False
+        unit = self.units[name]
+        unit.cpu.update(values)
+        for key, value in values.items():
+            path = self.dropin_of(unit, key)
+            _write(path, dropin_text(key, value))
+            if str(path) not in unit.loaded_dropins:
+                unit.loaded_dropins = (*unit.loaded_dropins, str(path))
+        self._later(self.settle_cgroups)
+        return True
+
+    def start_scope(self, request: ScopeRequest) -> bool:
+        self.deaf("start_scope")
+        self.on_scope(request)
+        if any(tgid not in self.host.cgroup_of for tgid in request.tgids):
+            return False
+        assert request.name not in self.units, f"{request.name} exists"
+        unit = FakeUnit(request.name, request.slice, transient=True, tasks_max=request.tasks_max)
+        self.units[unit.name] = unit
+        self.host.make_cgroup(self.path_of(unit))
+        self.settle_cgroups()
+        self._later(lambda: [self.host.move(tgid, self.path_of(unit)) for tgid in request.tgids if tgid in self.host.cgroup_of])
+        return True
+
+    def reload_if_only(self, names: frozenset[str]) -> bool:
+        self.deaf("reload")
+        if not self.reload_allowed:
+            return False
+        self.daemon_reload()
+        return True
+
+    # --- what happens on a host
+
+    def add(self, name: str, slice_name: str = "system.slice", *, transient: bool = False, **configured: int) -> FakeUnit:
+        """Start a unit."""
+        values = {**UNSET, **configured}
+        unit = FakeUnit(name, slice_name, transient, configured=dict(values), cpu=dict(values))
+        self.units[name] = unit
+        self.host.make_cgroup(self.path_of(unit))
+        self.settle_cgroups()
+        return unit
+
+    def path_of(self, unit: FakeUnit) -> str:
+        return f"{self.base}{unit.control_group}"
+
+    def stop(self, name: str) -> None:
+        """End a unit's processes and cgroup. A transient unit vanishes, with its drop-ins."""
+        unit = self.units[name]
+        path = self.path_of(unit)
+        for tgid in [tgid for tgid, where in self.host.cgroup_of.items() if where == path]:
+            self.host.end(tgid)
+        unit.active = False
+        shutil.rmtree(self.host.dir_of(path))
+        if unit.transient:
+            shutil.rmtree(self._transient / f"{name}.d", ignore_errors=True)
+            del self.units[name]
+        self.settle_cgroups()
+
+    def start(self, name: str) -> None:
+        """Start a stopped unit again: a new cgroup at the old path, with the limits that drop-ins say."""
+        unit = self.units[name]
+        unit.active = True
+        self.host.make_cgroup(self.path_of(unit))
+        self.settle_cgroups()
+
+    def daemon_reload(self) -> None:
+        """Read all configuration again."""
+        self.reloads += 1
+        for unit in self.units.values():
+            unit.cpu = dict(unit.configured)
+            found = []
+            for key in UNSET:
+                path = self.dropin_of(unit, key)
+                if path.exists():
+                    unit.cpu[key] = value_in(path.read_text(), unit.configured[key])
+                    found.append(str(path))
+            unit.loaded_dropins = tuple(found)
+        self.settle_cgroups()
+
+    def foreign_set(self, name: str, key: str, value: int) -> None:
+        """An administrator's `systemctl set-property --runtime`."""
+        assert self.set_cpu(name, {key: value})
+        self.settle_cgroups()
+
+    def sleep(self, _: float) -> None:
+        """Time passes: what was late arrives."""
+        due = [work for left, work in self._pending if left <= 1]
+        self._pending = [(left - 1, work) for left, work in self._pending if left > 1]
+        for work in due:
+            work()
+
+    def dropin_of(self, unit: FakeUnit, key: str) -> Path:
+        return (self._transient if unit.transient else self._control) / f"{unit.name}.d" / FILE_OF[key]
+
+    def dropins(self) -> list[Path]:
+        return sorted(path for root in (self._control, self._transient) for path in root.rglob("*") if path.is_file())
+
+    def settle_cgroups(self) -> None:
+        """Write what is configured; the files exist only while some unit wants the controller."""
+        wanted = any(value != NOT_SET for unit in self.units.values() if unit.active for value in unit.cpu.values())
+        for unit in self.units.values():
+            if not unit.active:
+                continue
+            directory = self.host.dir_of(self.path_of(unit))
+            for name, text in _cpu_files_of(unit.cpu).items():
+                if wanted:
+                    (directory / name).write_text(f"{text}\n")
+                else:
+                    (directory / name).unlink(missing_ok=True)
+
+    def _later(self, work: Callable[[], object]) -> None:
+        if self.late:
+            self._pending.append((self.late, lambda: work() and None))
+        else:
+            work()
+
+    def _state(self, unit: FakeUnit) -> UnitState:
+        return UnitState(
+            name=unit.name,
+            active=unit.active,
+            slice=unit.slice,
+            control_group=self.path_of(unit) if unit.active else "",
+            cpu=dict(unit.cpu),
+            tasks_max=unit.tasks_max,
+            bound=unit.bound,
+            dropins=unit.loaded_dropins,
+        )
+
+
+class FakeManagers:
+    """The system's manager, and those of users that were arranged."""
+
+    def __init__(self, system: FakeSystemd) -> None:
+        self.system = system
+        self.users: dict[int, FakeSystemd] = {}
+
+    def of(self, user_uid: int | None) -> FakeSystemd:
+        if user_uid is None:
+            return self.system
+        if user_uid not in self.users:
+            msg = f"org.freedesktop.DBus.Error.Disconnected: no bus of user {user_uid}"
+            raise ActError(msg)
+        return self.users[user_uid]
+
+
+def patience_of(systemd: FakeSystemd) -> Patience:
+    """Wait without waiting: a sleep lets the fake systemd do what it owes."""
+    return Patience(deadline_s=0.5, sleep=systemd.sleep)
+
+
+def dropin_text(key: str, value: int) -> str:
+    """A drop-in as systemd 252 writes it."""
+    if key == "CPUWeight":
+        setting = "CPUWeight=" + ("" if value == NOT_SET else "idle" if value == 0 else str(value))
+    else:
+        setting = "CPUQuota=" + ("" if value == NOT_SET else f"{value // 10_000}%")
+    return (
+        '# This is a drop-in unit file extension, created via "systemctl set-property"\n'
+        f"# or an equivalent operation. Do not edit.\n[Service]\n{setting}\n"
+    )
+
+
+def value_in(text: str, default: int) -> int:
+    """What systemd understands of a drop-in: an empty value means "not set", not the unit's own."""
+    key, _, value = text.strip().splitlines()[-1].partition("=")
+    if not value:
+        return NOT_SET
+    if key == "CPUWeight":
+        return 0 if value == "idle" else int(value)
+    return int(value.removesuffix("%")) * 10_000
+
+
+def _cpu_files_of(cpu: Mapping[str, int]) -> dict[str, str]:
+    weight, quota = cpu["CPUWeight"], cpu["CPUQuotaPerSecUSec"]
+    return {
+        "cpu.weight": "100" if weight == NOT_SET else str(weight),
+        "cpu.idle": "1" if weight == 0 else "0",
+        "cpu.max": "max 100000" if quota == NOT_SET else f"{quota // 10} 100000",
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

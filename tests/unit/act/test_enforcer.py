@@ -1,0 +1,475 @@
+"""One limit, from decision to read-back to undo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from brainkernel.act.enforcer import Enforcer
+from brainkernel.act.ledger import Ledger
+from brainkernel.act.systemd import NOT_SET
+from brainkernel.clock import SimulatedClock
+from brainkernel.errors import ActError
+from brainkernel.model import Action, Decision, DecisionKind, Limit, ProcessKey, Refusal, ReleaseResult, Route
+from support.fake_systemd import BOOT_ID, FakeHost, FakeManagers, FakeSystemd, patience_of
+from support.nouns import a_suspect, a_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+QUOTA = Limit(cpu_quota_pct=20)
+WEIGHT = Limit(cpu_weight=20)
+IDLE = Limit(cpu_weight=0)
+A_MINUTE_NS = 60_000_000_000
+
+
+class Stage:
+    """A host with one hog in a service of its own, and what limits it."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.state_dir = tmp_path / "state"
+        self.fake = FakeHost(tmp_path)
+        self.systemd = FakeSystemd(self.fake)
+        self.managers = FakeManagers(self.systemd)
+        self.unit = self.systemd.add("hog.service")
+        self.hog = self.fake.spawn(500, "/system.slice/hog.service")
+        self.protected: set[str] = set()
+        self.open()
+
+    def open(self) -> None:
+        self.ledger = Ledger(self.state_dir, BOOT_ID)
+        self.enforcer = Enforcer(
+            host=self.fake.host,
+            managers=self.managers,
+            ledger=self.ledger,
+            protection=lambda exe, unit: "a test says so" if {exe, unit} & self.protected else "",
+            clock=SimulatedClock(1000),
+            patience=patience_of(self.systemd),
+        )
+
+    def restart(self) -> None:
+        self.ledger.close()
+        self.open()
+
+    def apply(self, limit: Limit = QUOTA, key: ProcessKey | None = None, decision_id: int = 1) -> Action | Refusal:
+        return self.enforcer.apply(a_decision(key or self.hog, limit, decision_id))
+
+    def release(self, action_id: int = 1) -> ReleaseResult:
+        return self.enforcer.undo.release(action_id)
+
+    def login(self) -> ProcessKey:
+        """A session of sshd, a shell at a terminal, a hog with a child, and an innocent sibling."""
+        scope, path = "session-3.scope", "/user-1000.slice/session-3.scope"
+        self.systemd.add(scope, "user-1000.slice", transient=True)
+        self.fake.spawn(900, path, exe="/usr/sbin/sshd", session=900)
+        self.fake.spawn(901, path, exe="/usr/bin/bash", ppid=900, session=901, tty=34816)
+        hog = self.fake.spawn(910, path, exe="/usr/bin/miner", ppid=901, session=901, tty=34816)
+        self.fake.spawn(911, path, exe="/usr/bin/miner-child", ppid=910, session=901, tty=34816)
+        self.fake.spawn(920, path, exe="/usr/bin/vim", ppid=901, session=901, tty=34816)
+        return hog
+
+    def close(self) -> None:
+        self.ledger.close()
+        self.fake.close()
+
+
+def a_decision(key: ProcessKey, limit: Limit | None, decision_id: int = 1, **changes: Any) -> Decision:
+    plain: dict[str, Any] = {
+        "id": decision_id,
+        "time_ns": 0,
+        "suspect": a_suspect(key=key),
+        "verdict": a_verdict(),
+        "kind": DecisionKind.LIMIT,
+        "reason": "it hurts",
+        "limit": limit,
+        "acts": True,
+        "lease_ns": A_MINUTE_NS,
+    }
+    return Decision(**(plain | changes))
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    stage = Stage(tmp_path)
+    yield stage
+    stage.close()
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown"),
+    [
+        (QUOTA, {"cpu.max": "20000 100000", "cpu.weight": "100", "cpu.idle": "0"}),
+        (WEIGHT, {"cpu.max": "max 100000", "cpu.weight": "20", "cpu.idle": "0"}),
+        (IDLE, {"cpu.max": "max 100000", "cpu.weight": "0", "cpu.idle": "1"}),
+    ],
+    ids=str,
+)
+def test_a_limit_stands_and_goes_without_a_trace(stage: Stage, limit: Limit, shown: dict[str, str]) -> None:
+    """The cgroup shows the limit, and after the release neither values nor files of ours remain."""
+    action = stage.apply(limit)
+
+    assert isinstance(action, Action)
+    assert (action.route, action.unit, action.expires_ns) == (Route.UNIT, "hog.service", 1000 + A_MINUTE_NS)
+    assert stage.fake.cpu_files("/system.slice/hog.service") == shown
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.fake.cpu_files("/system.slice/hog.service") == {}
+    assert stage.systemd.dropins() == []
+    assert stage.ledger.live == {}
+
+
+def test_apply_waits_for_a_late_systemd(stage: Stage) -> None:
+    """systemd applies after its answer: the limit counts as set only once the cgroup shows it."""
+    stage.systemd.late = 3
+
+    action = stage.apply()
+
+    assert isinstance(action, Action)
+    assert stage.fake.cpu_files("/system.slice/hog.service")["cpu.max"] == "20000 100000"
+    assert stage.release() is ReleaseResult.RESTORED
+
+
+def test_apply_gives_up_and_undoes_when_the_cgroup_never_shows_the_limit(stage: Stage) -> None:
+    """A limit that cannot be read back does not count, and what was asked of systemd is taken back."""
+    stage.systemd.late = 1000
+
+    refusal = stage.apply()
+    stage.systemd.settle_cgroups()
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "read_back"
+    assert stage.unit.cpu == stage.unit.configured
+
+
+def test_a_quota_is_whole_percents(stage: Stage) -> None:
+    """systemd writes whole percents to its drop-in: a fraction would change by itself at a daemon-reload."""
+    action = stage.apply(Limit(cpu_quota_pct=12.6))
+    stage.systemd.daemon_reload()
+
+    assert isinstance(action, Action)
+    assert stage.fake.cpu_files("/system.slice/hog.service")["cpu.max"] == "13000 100000"
+    assert stage.release() is ReleaseResult.RESTORED
+
+
+def test_step_replaces_the_limit_and_release_restores_the_first_values(stage: Stage) -> None:
+    """A step takes the place of the one before; what is restored is what was there before the first."""
+    stage.apply(WEIGHT)
+
+    action = stage.enforcer.step(1, QUOTA)
+
+    assert isinstance(action, Action)
+    assert action.limit == QUOTA
+    assert stage.fake.cpu_files("/system.slice/hog.service") == {"cpu.max": "20000 100000", "cpu.weight": "100", "cpu.idle": "0"}
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.systemd.dropins() == []
+
+
+def test_release_twice_does_no_harm(stage: Stage) -> None:
+    """The second time there is nothing to do."""
+    stage.apply()
+    stage.release()
+
+    assert stage.release() is ReleaseResult.GONE
+
+
+@pytest.mark.parametrize("value", [500_000, 10_000])
+def test_release_leaves_what_an_administrator_changed(stage: Stage, value: int) -> None:
+    """A value that is not ours any more is theirs: it stays, in systemd, on disk and in the cgroup."""
+    stage.apply()
+    stage.systemd.foreign_set("hog.service", "CPUQuotaPerSecUSec", value)
+
+    assert stage.release() is ReleaseResult.FOREIGN
+    assert stage.unit.cpu["CPUQuotaPerSecUSec"] == value
+    stage.systemd.daemon_reload()
+    assert stage.unit.cpu["CPUQuotaPerSecUSec"] == value
+
+
+def test_release_leaves_what_was_written_past_systemd(stage: Stage) -> None:
+    """Container runtimes write the cgroup themselves: we stand down, and leave no drop-in behind."""
+    stage.apply()
+    (stage.fake.dir_of("/system.slice/hog.service") / "cpu.max").write_text("50000 100000\n")
+
+    assert stage.release() is ReleaseResult.FOREIGN
+    assert stage.fake.cpu_files("/system.slice/hog.service")["cpu.max"] == "50000 100000"
+    assert stage.systemd.dropins() == []
+
+
+def test_release_restores_one_property_when_the_other_is_foreign(stage: Stage) -> None:
+    """Standing down is for the value that changed; ours beside it still goes."""
+    stage.apply(WEIGHT)
+    stage.enforcer.step(1, QUOTA)
+    stage.systemd.foreign_set("hog.service", "CPUWeight", 300)
+
+    assert stage.release() is ReleaseResult.FOREIGN
+    assert stage.unit.cpu == {"CPUWeight": 300, "CPUQuotaPerSecUSec": NOT_SET}
+
+
+def test_step_stands_down_when_an_administrator_changed_it(stage: Stage) -> None:
+    """We do not fight."""
+    stage.apply(WEIGHT)
+    stage.systemd.foreign_set("hog.service", "CPUWeight", 300)
+
+    refusal = stage.enforcer.step(1, QUOTA)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "foreign"
+    assert stage.unit.cpu == {"CPUWeight": 300, "CPUQuotaPerSecUSec": NOT_SET}
+
+
+def test_an_existing_drop_in_of_the_administrator_survives(stage: Stage) -> None:
+    """They had reset the weight themselves (an empty value): that file is theirs, though systemd rewrote it for us."""
+    stage.systemd.foreign_set("hog.service", "CPUWeight", NOT_SET)
+    before = [path.read_text() for path in stage.systemd.dropins()]
+    stage.apply(WEIGHT)
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert [path.read_text() for path in stage.systemd.dropins()] == before
+
+
+def test_a_restarted_unit_is_released_too(stage: Stage) -> None:
+    """The drop-in limits the new processes as well, though they are not who it was meant for."""
+    stage.apply()
+    stage.systemd.stop("hog.service")
+    stage.systemd.start("hog.service")
+    assert stage.fake.cpu_files("/system.slice/hog.service")["cpu.max"] == "20000 100000"
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.fake.cpu_files("/system.slice/hog.service") == {}
+    assert stage.systemd.dropins() == []
+
+
+def test_a_stopped_unit_is_released_too(stage: Stage) -> None:
+    """Its drop-ins would bite at the next start."""
+    stage.apply()
+    stage.systemd.stop("hog.service")
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.systemd.dropins() == []
+    assert stage.unit.cpu == stage.unit.configured
+
+
+def test_a_unit_that_vanished_is_gone(stage: Stage) -> None:
+    """Nothing of it is left to restore; drop-ins that survived it are removed."""
+    stage.apply()
+    stage.systemd.stop("hog.service")
+    del stage.systemd.units["hog.service"]
+
+    assert stage.release() is ReleaseResult.GONE
+    assert stage.systemd.dropins() == []
+
+
+def test_in_a_session_only_the_family_is_moved_and_limited(stage: Stage) -> None:
+    """The hog and its child go to a scope in the same slice; shell and sibling stay where and as they were."""
+    hog = stage.login()
+    stage.systemd.late = 1
+
+    action = stage.apply(key=hog)
+
+    assert isinstance(action, Action)
+    assert action.route is Route.SCOPE
+    assert {key.tgid for key in action.moved} == {910, 911}
+    assert action.cgroup == f"/user-1000.slice/{action.unit}"
+    assert stage.fake.cpu_files(action.cgroup)["cpu.max"] == "20000 100000"
+    assert {stage.fake.cgroup_of[pid] for pid in (900, 901, 920)} == {"/user-1000.slice/session-3.scope"}
+
+
+def test_a_released_scope_keeps_its_processes_and_no_limit(stage: Stage) -> None:
+    """It is never stopped: that would end them. A daemon-reload brings no limit back."""
+    action = stage.apply(key=stage.login())
+    assert isinstance(action, Action)
+
+    assert stage.release() is ReleaseResult.RESTORED
+    stage.systemd.daemon_reload()
+
+    assert stage.fake.cgroup_of[910] == action.cgroup
+    assert stage.fake.cpu_files(action.cgroup) == {}
+    assert stage.systemd.dropins() == []
+
+
+def test_a_hog_in_a_scope_of_ours_is_limited_there_again(stage: Stage) -> None:
+    """Moved once, its scope is a unit of its own."""
+    hog = stage.login()
+    first = stage.apply(key=hog)
+    stage.release()
+
+    second = stage.apply(key=hog, decision_id=2)
+
+    assert isinstance(first, Action)
+    assert isinstance(second, Action)
+    assert (second.route, second.unit) == (Route.UNIT, first.unit)
+
+
+def test_a_child_that_ends_while_it_is_moved_is_left_out(stage: Stage) -> None:
+    """One dead process fails systemd's whole call; the others are tried again."""
+    hog = stage.login()
+    stage.systemd.on_scope = lambda request: stage.fake.end(911) if 911 in request.tgids else None
+
+    action = stage.apply(key=hog)
+
+    assert isinstance(action, Action)
+    assert [key.tgid for key in action.moved] == [910]
+
+
+def test_the_target_that_ends_while_it_is_moved_is_gone(stage: Stage) -> None:
+    """A process that dies between decision and act is a normal case; nothing of ours remains."""
+    hog = stage.login()
+    stage.systemd.on_scope = lambda request: stage.fake.end(910) if 910 in request.tgids else None
+
+    refusal = stage.apply(key=hog)
+
+    assert isinstance(refusal, Refusal)
+    assert stage.ledger.live == {}
+    assert stage.systemd.dropins() == []
+
+
+def test_a_reused_pid_is_not_touched(stage: Stage) -> None:
+    """The pid is the same, the start time is not: it is somebody else."""
+    stage.fake.end(500)
+    stage.fake.spawn(500, "/system.slice/hog.service")
+
+    refusal = stage.apply()
+
+    assert refusal == Refusal(rule="gone", reason="the process ended")
+    assert stage.systemd.dropins() == []
+
+
+def test_a_target_that_ends_right_after_the_write_is_released(stage: Stage) -> None:
+    """The limit would fall on whoever is left in the unit."""
+    stage.fake.spawn(501, "/system.slice/hog.service")
+    stage.systemd.late = 1
+    real = stage.systemd.settle_cgroups
+
+    def end_then_settle() -> None:
+        if 500 in stage.fake.cgroup_of:
+            stage.fake.end(500)
+        real()
+
+    stage.systemd.settle_cgroups = end_then_settle  # type: ignore[method-assign]
+
+    refusal = stage.apply()
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "gone"
+    assert stage.unit.cpu == stage.unit.configured
+    assert stage.ledger.live == {}
+
+
+def test_a_unit_is_limited_once(stage: Stage) -> None:
+    """Two decisions about two processes of one unit must not undo each other."""
+    stage.apply()
+    other = stage.fake.spawn(501, "/system.slice/hog.service")
+
+    refusal = stage.apply(key=other, decision_id=2)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "already_limited"
+
+
+def test_nothing_is_written_without_leave(stage: Stage) -> None:
+    """In observe mode a decision does not act, whatever its limit."""
+    refusal = stage.enforcer.apply(a_decision(stage.hog, QUOTA, acts=False))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "mode"
+    assert stage.systemd.dropins() == []
+
+
+def test_nothing_is_written_when_the_ledger_cannot_be(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk there are no new limits."""
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("brainkernel.act.ledger.os.fsync", full)
+
+    refusal = stage.apply()
+
+    assert isinstance(refusal, Refusal)
+    assert "No space left" in refusal.reason
+    assert stage.systemd.dropins() == []
+    assert stage.ledger.live == {}
+
+
+def test_idle_is_refused_where_systemd_does_not_know_it(stage: Stage) -> None:
+    """CPUWeight=idle came with 252."""
+    stage.systemd.systemd_version = 249
+
+    refusal = stage.apply(IDLE)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "systemd_version"
+
+
+@pytest.mark.parametrize("method", ["unit_of_cgroup", "version", "set_cpu", "unit"])
+def test_a_bus_that_fails_leaves_nothing_behind(stage: Stage, method: str) -> None:
+    """At whichever call it fails: a refusal, and no limit once the bus is back."""
+
+    def fail(called: str) -> None:
+        if called == method:
+            msg = "org.freedesktop.DBus.Error.NoReply: busy"
+            raise ActError(msg)
+
+    stage.systemd.deaf = fail
+    refusal = stage.apply()
+    stage.systemd.deaf = lambda _: None
+    for action_id in tuple(stage.ledger.live):
+        stage.release(action_id)
+
+    assert isinstance(refusal, Refusal)
+    assert "busy" in refusal.reason
+    assert stage.unit.cpu == stage.unit.configured
+    assert stage.systemd.dropins() == []
+
+
+def test_release_fails_without_forgetting(stage: Stage) -> None:
+    """While systemd does not answer the limit stays in the ledger, and the next try ends it."""
+    stage.apply()
+
+    def fail(_: str) -> None:
+        msg = "org.freedesktop.DBus.Error.NoReply: busy"
+        raise ActError(msg)
+
+    stage.systemd.deaf = fail
+    assert stage.release() is ReleaseResult.FAILED
+    stage.systemd.deaf = lambda _: None
+
+    assert stage.release() is ReleaseResult.RESTORED
+
+
+def test_a_user_unit_goes_to_that_users_manager(tmp_path: Path) -> None:
+    """Units of a user are set by the manager that owns them, with drop-ins in the user's own directory."""
+    import os
+
+    uid = os.getuid()  # acting as oneself needs no rights
+    stage = Stage(tmp_path)
+    base = f"/user.slice/user@{uid}.service"
+    stage.systemd.add(f"user@{uid}.service", "user.slice")
+    (stage.fake.dir_of(base) / "cgroup.controllers").write_text("cpu memory pids\n")
+    user = FakeSystemd(stage.fake, base=base, user_uid=uid)
+    stage.managers.users[uid] = user
+    unit = user.add("app-indexer.service", "app.slice")
+    key = stage.fake.spawn(700, f"{base}/app.slice/app-indexer.service")
+
+    action = stage.apply(key=key)
+
+    assert isinstance(action, Action)
+    assert (action.unit, action.user_uid) == ("app-indexer.service", uid)
+    assert unit.cpu["CPUQuotaPerSecUSec"] == 200_000
+    assert stage.release() is ReleaseResult.RESTORED
+    assert user.dropins() == []
+    stage.close()
+
+
+def test_an_unreachable_user_manager_is_a_refusal(stage: Stage) -> None:
+    """It may be gone, slow or hostile: the reason says which, nothing is written."""
+    stage.systemd.add("user@1000.service", "user.slice")
+    stage.fake.make_cgroup("/user.slice/user@1000.service/app.slice/app-x.scope")
+    key = stage.fake.spawn(700, "/user.slice/user@1000.service/app.slice/app-x.scope")
+
+    refusal = stage.apply(key=key)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "user_manager"
+    assert "no bus of user 1000" in refusal.reason
