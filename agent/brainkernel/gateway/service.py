@@ -1,0 +1,222 @@
+"""The gateway process: what talks to language models and to whoever scrapes, and has no rights at all.
+
+Threads: one reads the daemon's socket, some call models, one looks for models while there is none, and the HTTP
+server has its own. The main thread waits for the end.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainkernel import metrics
+from brainkernel.clock import Clock, SystemClock
+from brainkernel.errors import ConfigError
+from brainkernel.gateway import privileges
+from brainkernel.gateway.daemon_link import DaemonLink
+from brainkernel.gateway.http import HttpServer
+from brainkernel.gateway.llm.breaker import Breaker, BreakerState
+from brainkernel.gateway.llm.budget import DAY_NS, HOUR_NS, MINUTE_NS, Budget
+from brainkernel.gateway.llm.caller import Caller, Result, Slot
+from brainkernel.gateway.llm.choice import Choice, Chooser
+from brainkernel.gateway.llm.failure import Cause
+from brainkernel.gateway.llm.groq import Groq
+from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
+from brainkernel.link.messages import Answers, Ask, Hello
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from brainkernel.config import Config
+    from brainkernel.gateway.llm.backend import Backend
+
+WORKERS = 2  # Groq's free tier allows some 13 questions a minute, and a local model has one set of cores
+WAITING_MAX = 64  # as many as the daemon leaves open at once
+LATE_GRACE_NS = 20 * 1_000_000_000  # a call may outlive the daemon's deadline by this: its answer is still worth caching
+FIRST_LOOK_S, LONGEST_LOOK_S = 5.0, 60.0
+FIGURES_TIMEOUT_S = 1.0
+# What the gateway itself counts; all else is the daemon's, and the zeros of our own Figures must not hide it.
+OWN_METRICS = (
+    metrics.LLM_SECONDS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES,
+    metrics.PROTOCOL_ERRORS, metrics.DAEMON_CONNECTED, metrics.RESIDENT_BYTES,
+)  # fmt: skip
+
+
+def serve(
+    socket_path: Path,
+    settings: Config,
+    *,
+    daemon_uid: int = 0,
+    drop_privileges_to: str | int | None = None,
+    dies_with_parent: int | None = None,
+    say: Callable[[str], None] | None = None,
+) -> int:
+    """Run the gateway until SIGTERM or SIGINT; the exit code.
+
+    Call it in the main thread of a fresh process. Raises PermissionDeniedError where it would keep rights (as root
+    `drop_privileges_to` is needed), ConfigError for an address that cannot be. `dies_with_parent` is the pid of the
+    parent whose end shall be ours.
+    """
+    speak = say or _say
+    gateway = Gateway(socket_path, settings, daemon_uid=daemon_uid, say=speak)
+    gateway.preload()
+    privileges.drop(drop_privileges_to or privileges.DEFAULT_USER, dies_with_parent=dies_with_parent)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: gateway.stop.set())
+    gateway.start()
+    gateway.stop.wait()
+    gateway.close()
+    return 0
+
+
+class Gateway:
+    """The parts of the gateway and their threads. Nothing runs, and no port is open but HTTP's, before `start`."""
+
+    def __init__(
+        self,
+        socket_path: Path,
+        settings: Config,
+        *,
+        daemon_uid: int = 0,
+        clock: Clock | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Make all clients and bind the HTTP port (a port that is taken is said, and done without)."""
+        self.stop = threading.Event()
+        self.figures = SharedFigures()
+        self._clock = clock or SystemClock()
+        self._settings = settings.llm
+        self._say = say
+        self._chooser = Chooser(settings.llm)
+        self._choice = Choice((), "still looking")
+        self._slots: dict[tuple[str, str], Slot] = {}
+        self._budget = Budget({HOUR_NS: settings.llm.tokens_per_hour, DAY_NS: settings.llm.tokens_per_day}, self._clock)
+        self._caller = self._caller_of(self._choice)
+        self._waiting: queue.Queue[tuple[Ask, int]] = queue.Queue(WAITING_MAX)
+        self._statm = Path("/proc/self/statm")
+        self.http = self._http(settings.http.listen)
+        self.link = DaemonLink(
+            socket_path,
+            daemon_uid=daemon_uid,
+            on_ask=self._take,
+            hello=self.hello,
+            figures=self.figures,
+            say=say,
+            stop=self.stop,
+        )
+
+    def preload(self) -> None:
+        """Load what would be loaded later, as long as files can still be read (the package may lie under /root)."""
+        self._chooser.preload()
+        self.metrics_text()
+
+    def start(self) -> None:
+        """Look once for models, so that the first greeting is right; then start all threads."""
+        self._look_once()
+        loops = [self.link.run, self._look, *[self._work] * WORKERS]
+        for loop in loops:
+            threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
+        if self.http is not None:
+            self.http.start()
+            self._say(f"metrics at {self.http.url}metrics")
+
+    def close(self) -> None:
+        """Stop taking and giving; calls under way are left to end with the process."""
+        self.stop.set()
+        self.link.close()
+        if self.http is not None:
+            self.http.shutdown()
+            self.http.server_close()
+
+    def hello(self) -> Hello:
+        """What we are, for the daemon."""
+        first = self._choice.backends[0] if self._choice.backends else None
+        return Hello(
+            backend=first.name if first else "none",
+            model=first.model[:512] if first else "",
+            reason=self._choice.reason,
+            listening=self.http.url if self.http else "",
+        )
+
+    def metrics_text(self) -> bytes:
+        """The daemon's figures and our own in Prometheus' text; only our own while the daemon is away."""
+        self.figures.set(metrics.RESIDENT_BYTES, resident_bytes(self._statm, os.sysconf("SC_PAGE_SIZE")), "gateway")
+        own = self.figures.snapshot()
+        snapshots: list[dict[str, Any]] = [{metric.name: own[metric.name] for metric in OWN_METRICS}]
+        daemons = self.link.daemon_figures(FIGURES_TIMEOUT_S)
+        return text_of([daemons, *snapshots] if daemons is not None else snapshots)
+
+    def health(self) -> str:
+        """One line: we run, and whether the daemon does."""
+        return "ok" if self.link.connected else "ok, daemon away"
+
+    def _http(self, listen: str) -> HttpServer | None:
+        if not listen:
+            return None
+        try:
+            return HttpServer(listen, metrics_text=self.metrics_text, health=self.health)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        except OSError as error:
+            self._say(f"no metrics: cannot listen on {listen}: {error.strerror or error}; set http.listen to another port")
+            return None
+
+    def _take(self, ask: Ask) -> None:
+        try:
+            self._waiting.put_nowait((ask, self._clock.boot_ns()))
+        except queue.Full:
+            self.link.send(Answers(ask.id, failure=Cause.TIMEOUT.value))  # no worker will be free in time
+
+    def _work(self) -> None:
+        while True:
+            ask, taken_ns = self._waiting.get()
+            soft_ns = taken_ns + ask.deadline_ms * 1_000_000
+            try:
+                result = self._caller.ask(ask.questions, soft_ns=soft_ns, hard_ns=soft_ns + LATE_GRACE_NS)
+            except Exception as error:  # noqa: BLE001 # a worker that dies in silence would be worse than any answer
+                self._say(f"a question failed by a fault of the gateway: {type(error).__name__}: {error}")
+                result = Result(failure=Cause.WRONG_SCHEMA.value)
+            self.link.send(Answers(ask.id, result.verdicts, result.failure, result.usage))
+
+    # Looks again while there is no model or one of them fails: an Ollama may be started at any time.
+    def _look(self) -> None:
+        pause_s = FIRST_LOOK_S
+        while not self.stop.wait(pause_s):
+            if self._content():
+                pause_s = FIRST_LOOK_S
+            else:
+                pause_s = FIRST_LOOK_S if self._look_once() else min(pause_s * 2, LONGEST_LOOK_S)
+
+    def _look_once(self) -> bool:
+        choice = self._chooser.choose()
+        if choice == self._choice:
+            return False
+        self._choice = choice
+        self._caller = self._caller_of(choice)
+        self._say(f"LLM: {choice.backends[0].name if choice.backends else 'none'}: {choice.reason}")
+        self.link.send(self.hello())
+        return True
+
+    def _content(self) -> bool:
+        if self._settings.backend == "none":
+            return True
+        slots = self._caller.slots
+        return bool(slots) and all(slot.breaker.state is BreakerState.CLOSED for slot in slots)
+
+    def _caller_of(self, choice: Choice) -> Caller:
+        slots = [self._slots.setdefault((backend.name, backend.model), self._slot_of(backend)) for backend in choice.backends]
+        return Caller(slots, self._budget, clock=self._clock, figures=self.figures, wait=self.stop.wait)
+
+    def _slot_of(self, backend: Backend) -> Slot:
+        rate = self._settings.groq_tokens_per_minute if isinstance(backend, Groq) else 0
+        return Slot(backend, Breaker(self._clock), Budget({MINUTE_NS: rate}, self._clock) if rate else None)
+
+
+def _say(text: str) -> None:
+    print(f"gateway: {text}", file=sys.stderr, flush=True)  # noqa: T201 # the journal, or the terminal of `brainkernel run`
