@@ -10,16 +10,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brainkernel.link.asker import Answered, Asker, Late, TimedOut
-from brainkernel.metrics import LLM_CALLS, LLM_FAILURES, LLM_SECONDS, LLM_TOKENS
 from brainkernel.model import Category, Span, Suspect, Tier, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from brainkernel.clock import Clock
     from brainkernel.config import Llm
     from brainkernel.link.messages import ProposedVerdict, Question, Usage
-    from brainkernel.metrics import Figures
 
 NS_PER_MS = 1_000_000
 LINGER_NS = 20 * NS_PER_MS  # a package's postinst starts programs in flocks: wait so long for company
@@ -48,25 +46,28 @@ class Asking:
         asker: Asker,
         clock: Clock,
         config: Llm,
-        figures: Figures,
         question_of: Callable[[Suspect], Question],
         remember: Callable[[Suspect, Verdict], None],
     ) -> None:
         self._asker = asker
         self._clock = clock
         self.config = config
-        self._figures = figures
         self._question_of = question_of
         self._remember = remember
         self._waiting: list[_Waiting] = []
         self._batches: dict[str, _Batch] = {}
-        self.calls = 0
+        self.calls = 0  # answered ones; the gateway counts the rest, by backend and cause
 
     @property
     def available(self) -> bool:
         """Whether a gateway is there that has a model to ask."""
         hello = self._asker.hello
         return hello is not None and hello.backend != NO_BACKEND
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody waits for an answer."""
+        return bool(self._waiting or self._asker.outstanding)
 
     def ask(self, suspect: Suspect) -> bool:
         """Take a suspect to be asked about; False if nobody could answer."""
@@ -102,14 +103,13 @@ class Asking:
         # The batch stays known: a late answer still goes into the cache.
         batch = self._batches.pop(outcome.id) if outcome.gateway_gone else self._batches[outcome.id]
         cause = "the gateway went away" if outcome.gateway_gone else f"the LLM did not answer within {self.config.deadline_ms} ms"
-        self._figures.add(LLM_FAILURES, self._backend, "gateway_gone" if outcome.gateway_gone else "timeout")
         return [(_timed(w, batch, now_ns), Verdict.unknown(cause)) for w in batch.waiting]
 
     def _take(self, outcome: Answered | Late, now_ns: int) -> list[tuple[Suspect, Verdict]]:
         batch = self._batches.pop(outcome.id, None)
         if batch is None:
             return []
-        self._count(outcome.usage, outcome.failure)
+        self.calls += 1
         verdicts = [self._verdict_of(p, outcome.usage, outcome.failure) for p in outcome.verdicts]
         judged = [(_timed(w, batch, now_ns), v) for w, v in zip(batch.waiting, verdicts, strict=True)]
         for suspect, verdict in judged:
@@ -129,37 +129,6 @@ class Asking:
             model=f"{usage.backend}/{usage.model}" if usage else "",
             may_act=self.config.may_act and hello is not None,
         )
-
-    @property
-    def _backend(self) -> str:
-        return self._asker.hello.backend if self._asker.hello else NO_BACKEND
-
-    def _count(self, usage: Usage | None, failure: str) -> None:
-        # The backend's name comes from the gateway: only those we know become a label.
-        backend = self._backend if self._backend in ("groq", "ollama", "llamacpp", NO_BACKEND) else "other"
-        self.calls += 1
-        self._figures.add(LLM_CALLS, backend, "failed" if failure else "answered")
-        if failure:
-            self._figures.add(LLM_FAILURES, backend, failure if failure in CAUSES else "other")
-        if usage is not None:
-            self._figures.observe(LLM_SECONDS, usage.latency_ns / 1e9, backend)
-            self._figures.add(LLM_TOKENS, backend, "in", by=usage.tokens_in)
-            self._figures.add(LLM_TOKENS, backend, "out", by=usage.tokens_out)
-
-
-CAUSES: Sequence[str] = (
-    "timeout",
-    "connection",
-    "http_status",
-    "not_json",
-    "wrong_schema",
-    "too_large",
-    "budget",
-    "breaker_open",
-    "rate_limited",
-    "no_backend",
-    "count_mismatch",
-)
 
 
 def _timed(waiting: _Waiting, batch: _Batch, now_ns: int) -> Suspect:

@@ -399,6 +399,7 @@ class Decision:
 
     id: int
     time_ns: int  # CLOCK_REALTIME, for people
+    decided_ns: int = 0  # CLOCK_BOOTTIME
     suspect: Suspect
     verdict: Verdict
     kind: DecisionKind

@@ -2,50 +2,54 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from brainkernel.clock import Clock
+    from brainkernel.host import HostFacts
+    from brainkernel.link.control import LlmUse, Summary
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
     from brainkernel.store import Decisions
 
 
-class Report(Protocol):
-    """Someone who is told. No method may wait or raise."""
+class Report:
+    """Someone who is told, and by default takes no notice. No method may wait or raise."""
+
+    def start(self, facts: HostFacts, loader: tuple[str, str], mode: str) -> None:
+        """What this host can do, the loader and why it was chosen; before the first event."""
+
+    def llm(self, use: LlmUse) -> None:
+        """Which language model is asked from now on, and why."""
 
     def event(self, event: Exec, *, passed: bool) -> None:
         """A program started; `passed`: the gate let it through, so a decision follows."""
-        ...
 
     def decision(self, decision: Decision) -> None:
         """Something was decided."""
-        ...
 
     def action(self, decision: Decision, action: Action) -> None:
         """A limit stands, or its next step does."""
-        ...
 
     def not_applied(self, decision: Decision, refusal: Refusal) -> None:
         """A limit could not be set."""
-        ...
 
     def released(self, action: Action, result: ReleaseResult, why: str) -> None:
         """A limit ended."""
-        ...
 
     def outcome(self, decision: Decision, outcome: Outcome) -> None:
         """What a limit achieved was measured."""
-        ...
 
     def notice(self, text: str) -> None:
         """Something a person should know."""
-        ...
+
+    def summary(self, summary: Summary) -> None:
+        """The run has ended."""
 
 
-class Everybody:
-    """Tells several, in order."""
+class Everybody(Report):
+    """Tells several, in order, of what happens between start and summary."""
 
     def __init__(self, reports: Sequence[Report]) -> None:
         self._reports = reports
@@ -85,16 +89,18 @@ class Everybody:
         for report in self._reports:
             report.notice(text)
 
+    def llm(self, use: LlmUse) -> None:
+        """Tell all."""
+        for report in self._reports:
+            report.llm(use)
 
-class Archive:
-    """Puts down what `explain` will show."""
+
+class Archive(Report):
+    """Puts down what `explain` will show. Events are not kept: the baseline is."""
 
     def __init__(self, decisions: Decisions, clock: Clock) -> None:
         self._decisions = decisions
         self._clock = clock
-
-    def event(self, event: Exec, *, passed: bool) -> None:
-        """Events are not kept: the baseline is."""
 
     def decision(self, decision: Decision) -> None:
         """Keep it."""
@@ -115,6 +121,3 @@ class Archive:
     def outcome(self, _decision: Decision, outcome: Outcome) -> None:
         """Keep the latest with its decision."""
         self._decisions.attach_outcome(outcome)
-
-    def notice(self, text: str) -> None:
-        """Notices are for people who are there."""

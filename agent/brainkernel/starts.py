@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from brainkernel.gate.gate import is_always
 from brainkernel.metrics import DECISIONS, RECORDS_RECEIVED, REFUSALS, STAGE_SECONDS, SUSPECTS, VERDICTS
-from brainkernel.model import Decision, Exec, Exit, Fork, Identity, ProcessEvent, Suppressed, Suspect, Symptom, Verdict
+from brainkernel.model import Decision, Exec, Exit, Fork, ProcessEvent, Suppressed, Suspect, Symptom, Verdict
 from brainkernel.pipeline import Stages, conclude, consider, judge
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class Starts:
         lineage: Lineage,
         figures: Figures,
         report: Report,
-        remember: Callable[[Identity, bool], None],
+        remember: Callable[[Exec], None],
         waiting: Callable[[], list[tuple[Suspect, Verdict]]],
     ) -> None:
         """Take the stages and who is told; `remember` teaches the gate in the kernel, `waiting` gives what the LLM answered."""
@@ -72,7 +71,7 @@ class Starts:
         self._lineage.on_exec(event)
         judged = consider(event, self._stages)
         # Only now: what the kernel's gate knows, it does not report any more.
-        self._remember(event.identity, is_always(event.exe))
+        self._remember(event)
         self._report.event(event, passed=judged is not None)
         if judged is None:
             return

@@ -1,7 +1,8 @@
-"""The agent's figures as people read them. Pure."""
+"""The agent's figures as people read them."""
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # In the order in which an event meets them.
 STAGES = ("event_delivery", "gate", "enrich", "rules", "cache", "model", "llm_queue", "llm", "decide", "act", "total")
+PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _RUNNING = (ReasonCode.CPU_SHARE.value, ReasonCode.RUN_DELAY.value)
 
 
@@ -53,6 +55,12 @@ def stages_of(figures: Figures) -> tuple[StageFigures, ...]:
         p50, p95, p99 = (1e3 * s for s in histogram.quantiles_s(0.5, 0.95, 0.99))
         found.append(StageFigures(stage, sum(histogram.counts), p50, p95, p99))
     return tuple(found)
+
+
+def resident_bytes() -> int:
+    """The resident memory of this process, from /proc/self/statm (proc_pid_statm(5))."""
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 # each second
+        return int(file.read().split()[1]) * PAGE_BYTES
 
 
 def export_kernel(figures: Figures, counters: KernelCounters) -> None:

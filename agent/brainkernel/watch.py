@@ -90,23 +90,27 @@ class Watch:
             self._tend(tended, window, limited, p99_us)
         self._forget_the_ended(window)
 
-    def applied(self, action: Action) -> None:
-        """Take note that `act` wrote a limit (or the next step of one)."""
+    def applied(self, action: Action) -> Decision | None:
+        """Take note that `act` wrote a limit (or the next step of one); returns its decision, None if it is not known here."""
         if tended := self._tended.get(action.id):
             tended.held = replace(tended.held, action=action, step=tended.held.step + 1, stepped_ns=self._clock.boot_ns())
             tended.before = replace(tended.before, action=action)
             tended.measured = False
-            return
+            return tended.decision
         if (asked := self._asked_for.pop(action.id, None)) is None:
-            return
+            return None
         decision, job = asked
         assert decision.symptom is not None  # noqa: S101 # a limit without a symptom is not proposed
         held = Held(action=action, step=0, stepped_ns=self._clock.boot_ns())
         self._tended[action.id] = _Tended(decision=decision, held=held, before=Before(action=action, symptom=decision.symptom, job=job))
+        return decision
 
-    def refused(self, decision_id: int) -> None:
-        """Take note that `act` could not write a limit."""
-        self._asked_for.pop(decision_id, None)
+    def refused(self, decision_id: int) -> Decision | None:
+        """Take note that `act` could not write a limit, or not its next step."""
+        if tended := self._tended.get(decision_id):
+            return tended.decision
+        asked = self._asked_for.pop(decision_id, None)
+        return asked[0] if asked else None
 
     def released(self, action: Action) -> None:
         """Take note that a limit stands no more."""

@@ -120,6 +120,11 @@ class Limiter:
         self._thread = threading.Thread(target=self._run, name="limiter", daemon=True)
         self._thread.start()
 
+    @property
+    def last_id(self) -> int:
+        """The highest id in the ledger, 0 if it is empty: a new decision must not have an id that is there."""
+        return max(self._ledger.live, default=0)
+
     def fileno(self) -> int:
         """Readable while `results` has something, for the daemon's selector."""
         return self._ready_fd

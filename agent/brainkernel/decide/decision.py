@@ -19,6 +19,7 @@ class Circumstances:
 
     id: int
     time_ns: int  # CLOCK_REALTIME
+    decided_ns: int = 0  # CLOCK_BOOTTIME
     symptom: Symptom | None = None
     surroundings: Surroundings | None = None  # read only when a limit is at stake
     learned: Refusal | None = None  # what earlier limits taught against this one
@@ -33,6 +34,7 @@ def decide(suspect: Suspect, verdict: Verdict, circumstances: Circumstances, con
     return Decision(
         id=circumstances.id,
         time_ns=circumstances.time_ns,
+        decided_ns=circumstances.decided_ns,
         suspect=suspect,
         verdict=verdict,
         kind=kind,

@@ -58,7 +58,6 @@ class Surroundings:
     own: frozenset[int]  # pids of our processes and of our ancestors
     limits_last_minute: int
     limits_active: int
-    already_limited: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +132,13 @@ def _decided_by_a_person(s: Surroundings, _c: Safety) -> str | None:
 
 
 def _rate(s: Surroundings, c: Safety) -> str | None:
-    if s.already_limited or s.limits_last_minute < c.max_limits_per_minute:
+    if s.limits_last_minute < c.max_limits_per_minute:
         return None
     return f"{s.limits_last_minute} limits were set in the last minute, more is not allowed"
 
 
 def _count(s: Surroundings, c: Safety) -> str | None:
-    if s.already_limited or s.limits_active < c.max_active_limits:
+    if s.limits_active < c.max_active_limits:
         return None
     return f"{s.limits_active} limits stand already, more is not allowed"
 
@@ -159,6 +158,13 @@ RULES: tuple[SafetyRule, ...] = (
     SafetyRule("rate_limit", "a mistake of ours must stay small", _rate),
     SafetyRule("active_limit", "a mistake of ours must stay small", _count),
 )
+
+
+def protection_of(exe: str, unit: str, config: Safety) -> str:
+    """Why a process that shares a target's unit must not be slowed with it; "" if nothing speaks against it."""
+    if exe in PROTECTED_EXES or exe in config.protected_exes:
+        return f"{exe} is protected"
+    return f"{unit} is protected" if unit in PROTECTED_UNITS or unit in config.protected_units else ""
 
 
 def objections_of(surroundings: Surroundings, config: Safety) -> tuple[Refusal, ...]:

@@ -127,6 +127,10 @@ class Baseline:
         if shape is not None:
             self._shapes.add(shape)
 
+    def habits(self) -> list[tuple[str, CpuHabit]]:
+        """All habits by program path, the longest unmet first."""
+        return list(self._habits.items())
+
     def habit_of(self, exe: str) -> CpuHabit:
         """The CPU habit of a program; a fresh one if there was none."""
         habit = self._habits.setdefault(exe, CpuHabit())

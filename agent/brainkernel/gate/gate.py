@@ -36,7 +36,7 @@ class Gate:
     DEBOUNCED_MAX = 4_096
 
     def __init__(self, config: GateConfig, baseline: Baseline) -> None:
-        self._config = config
+        self.config = config
         self._baseline = baseline
         self._bursts = BurstMeter(config.exec_burst_per_s)
         self._passed_ns: OrderedDict[Digest, int] = OrderedDict()
@@ -62,7 +62,7 @@ class Gate:
 
     def _debounced(self, key: Digest, now_ns: int) -> bool:
         last = self._passed_ns.get(key)
-        if last is not None and now_ns - last < self._config.debounce_s * 1e9:
+        if last is not None and now_ns - last < self.config.debounce_s * 1e9:
             return True
         self._passed_ns[key] = now_ns
         self._passed_ns.move_to_end(key)

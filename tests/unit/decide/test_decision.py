@@ -33,7 +33,6 @@ def surroundings(suspect: Suspect, *, standing: Standing | None = None, gone: bo
         "own": frozenset({OURS}),
         "limits_last_minute": 0,
         "limits_active": 0,
-        "already_limited": False,
     }
     return Surroundings(**(plain | changes))
 

@@ -1,0 +1,268 @@
+"""The agent without its lifecycle: what is done when a descriptor is readable, a tick is due, or a person asks."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from brainkernel import __version__, metrics, status
+from brainkernel.act.limiter import Applied, NotApplied, Released
+from brainkernel.learn.experience import lesson_of
+from brainkernel.link import control
+from brainkernel.model import ReleaseResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from brainkernel.act.limiter import Limiter
+    from brainkernel.asking import Asking
+    from brainkernel.clock import Clock
+    from brainkernel.control import ControlServer
+    from brainkernel.daemon import Source
+    from brainkernel.learn.experience import Experience
+    from brainkernel.link.asker import Asker
+    from brainkernel.metrics import Figures
+    from brainkernel.model import Action, Decision, Outcome
+    from brainkernel.report import Report
+    from brainkernel.sense.loader import Chosen
+    from brainkernel.starts import Starts
+    from brainkernel.store import Store
+    from brainkernel.watch import Watch
+
+LOG = logging.getLogger(__name__)
+ANSWER_DUE_S = 0.02  # while the LLM thinks: its deadline is kept to this
+DRAIN_DUE_S = 0.25  # for what the kernel does not wake us for
+
+
+@dataclass(slots=True)
+class Switch:
+    """Whether decisions may act: the mode, and a person's pause."""
+
+    mode: str
+    paused: bool = False
+
+    @property
+    def enforces(self) -> bool:
+        """Whether a limit may be written now."""
+        return self.mode == "enforce" and not self.paused
+
+
+@dataclass(slots=True)
+class _Wish:
+    # Somebody waits for the end of these limits.
+    waiting: set[int]
+    done: Callable[[control.Releases], None]
+    ended: list[control.Released] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What `composition` put together."""
+
+    clock: Clock
+    chosen: Chosen
+    starts: Starts
+    watch: Watch
+    asking: Asking
+    asker: Asker
+    limiter: Limiter
+    store: Store
+    experience: Experience
+    figures: Figures
+    switch: Switch
+    report: Report
+    reload: Callable[[], None]
+    flush: Callable[[], None]  # what was met goes to the store
+    close: Callable[[], None]
+    kernel: str
+    notices: list[str]
+
+
+class Agent:
+    """Implements `daemon.Work`, and what the commands of the control socket need."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._p = parts
+        self._started_ns = parts.clock.boot_ns()
+        self._wishes: list[_Wish] = []
+        self._limits: dict[int, control.Limited] = {}
+        self.control: ControlServer | None = None
+
+    def sources(self) -> list[tuple[Source, Callable[[], None]]]:
+        """The loader, the gateway's socket, the control socket, and the results of `act`."""
+        found: list[tuple[Source, Callable[[], None]]] = [
+            (self._p.chosen.loader, self._drain),
+            (self._p.asker, self._p.asker.on_readable),
+            (self._p.limiter, self._take_results),
+        ]
+        if self.control is not None:
+            found.append((self.control, self.control.on_readable))
+        return found
+
+    def between(self) -> float:
+        """Take what waits without a wakeup, and go on with those about whom the LLM answered."""
+        self._drain()
+        self._p.starts.collect()
+        return ANSWER_DUE_S if self._p.asking.busy else DRAIN_DUE_S
+
+    def tick(self) -> None:
+        """Sample, judge, tend the limits, count, and commit."""
+        self._p.watch.tick()
+        if self.control is not None:
+            self.control.expire()
+        self._count()
+        self._p.flush()
+        self._p.store.flush()
+
+    def reload(self) -> None:
+        """Read the configuration again."""
+        self._p.reload()
+
+    def pause(self) -> None:
+        """Stop acting at once; limits that stand are taken back."""
+        self.set_paused(paused=True)
+
+    def release_all(self, deadline_s: float) -> bool:
+        """End every limit; False if some still stand."""
+        left = self._p.limiter.release_all("the agent stops", deadline_s)
+        self._take_results()
+        return left == 0
+
+    def close(self) -> None:
+        """Count and write for the last time, and let go of everything."""
+        self._drain()
+        self._count()
+        self._p.flush()
+        if self.control is not None:
+            self.control.close()
+        self._p.asker.close()
+        self._p.limiter.close()
+        self._p.store.close()
+        self._p.close()
+
+    # What follows is asked for on the control socket.
+
+    def status(self) -> control.Status:
+        """How the agent fares."""
+        hello = self._p.asker.hello
+        llm = (
+            control.LlmUse(hello.backend, hello.model, hello.reason) if hello else control.LlmUse("none", reason="no gateway is connected")
+        )
+        self._count()
+        return control.Status(
+            version=__version__,
+            mode=self._p.switch.mode,
+            paused=self._p.switch.paused,
+            loader=self._p.chosen.loader.name,
+            loader_reason=self._p.chosen.why,
+            uptime_s=(self._p.clock.boot_ns() - self._started_ns) / 1e9,
+            kernel=self._p.kernel,
+            llm=llm,
+            counts=self._counts(),
+            stages=status.stages_of(self._p.figures),
+            listening=hello.listening if hello else "",
+            notices=tuple(self._p.notices),
+            resident_bytes=status.resident_bytes(),
+        )
+
+    def summary(self) -> control.Summary:
+        """What a run in the foreground tells at its end."""
+        return control.Summary(
+            seconds=(self._p.clock.boot_ns() - self._started_ns) / 1e9,
+            counts=self._counts(),
+            stages=status.stages_of(self._p.figures),
+            limits=tuple(self._limits.values()),
+        )
+
+    def set_paused(self, *, paused: bool) -> control.Acting:
+        """Stop acting and take back what stands, or act again."""
+        self._p.switch.paused = paused
+        LOG.info("paused" if paused else "resumed")
+        if paused:
+            for action in self._p.watch.actions:
+                self._p.limiter.release(action.id, "the agent was paused")
+        return control.Acting(mode=self._p.switch.mode, paused=paused)
+
+    def undo(self, decision_id: int, done: Callable[[control.Releases], None]) -> None:
+        """Take one limit back because a person says so, and learn from it."""
+        record = self._p.store.decisions.get(decision_id)
+        if record is not None:
+            lesson, wall_ns = lesson_of(record.decision, undone_by_person=True), self._p.clock.wall_ns()
+            self._p.experience.learn(lesson, wall_ns)
+            self._p.store.lessons.save(lesson, wall_ns)
+        self._wishes.append(_Wish({decision_id}, done))
+        self._p.limiter.release(decision_id, "a person undid it")
+
+    def release_all_now(self, done: Callable[[control.Releases], None]) -> None:
+        """Take all limits back because a person says so."""
+        standing = {action.id for action in self._p.watch.actions}
+        if not standing:
+            done(control.Releases(()))
+            return
+        self._wishes.append(_Wish(standing, done))
+        for action_id in standing:
+            self._p.limiter.release(action_id, "a person released all")
+
+    def measured(self, decision: Decision, outcome: Outcome) -> None:
+        """Report what a limit achieved, and keep what that teaches."""
+        self._p.report.outcome(decision, outcome)
+        if (limited := self._limits.get(decision.id)) is not None:
+            self._limits[decision.id] = msgspec.structs.replace(limited, effect=outcome.text)
+
+    def _drain(self) -> None:
+        for event in self._p.chosen.loader.drain():
+            self._p.starts.on_event(event)
+
+    def _take_results(self) -> None:
+        for result in self._p.limiter.results():
+            match result:
+                case Applied():
+                    self._on_applied(result.action)
+                case NotApplied():
+                    self._on_not_applied(result)
+                case Released():
+                    self._on_released(result)
+        self._p.figures.set(metrics.LIMITS_ACTIVE, len(self._p.watch.actions))
+
+    def _on_applied(self, action: Action) -> None:
+        decision = self._p.watch.applied(action)
+        if decision is None:
+            return
+        now_ns = self._p.clock.boot_ns()
+        self._p.figures.observe(metrics.STAGE_SECONDS, max(0, now_ns - decision.decided_ns) / 1e9, "act")
+        self._p.figures.add(metrics.LIMITS_APPLIED, action.route.value)
+        self._limits[action.id] = control.Limited(id=action.id, comm=action.comm, limit=str(action.limit))
+        self._p.report.action(decision, action)
+
+    def _on_not_applied(self, result: NotApplied) -> None:
+        decision = self._p.watch.refused(result.decision_id)
+        self._p.figures.add(metrics.REFUSALS, result.refusal.rule)
+        if decision is not None:
+            self._p.report.not_applied(decision, result.refusal)
+
+    def _on_released(self, result: Released) -> None:
+        action = result.action
+        if result.result is not ReleaseResult.FAILED:
+            self._p.watch.released(action)
+        self._p.figures.add(metrics.LIMITS_RELEASED, result.result.value)
+        self._p.report.released(action, result.result, result.why)
+        if (limited := self._limits.get(action.id)) is not None:
+            self._limits[action.id] = msgspec.structs.replace(limited, result=result.result.value)
+        for wish in list(self._wishes):
+            if action.id in wish.waiting:
+                wish.waiting.discard(action.id)
+                wish.ended.append(control.Released(action.id, action.comm, result.result, result.why))
+            if not wish.waiting:
+                self._wishes.remove(wish)
+                wish.done(control.Releases(tuple(wish.ended)))
+
+    def _counts(self) -> control.Counts:
+        return status.counts_of(self._p.figures, self._p.chosen.loader.counters(), self._p.asking.calls)
+
+    def _count(self) -> None:
+        figures = self._p.figures
+        status.export_kernel(figures, self._p.chosen.loader.counters())
+        figures.set(metrics.RESIDENT_BYTES, status.resident_bytes(), "daemon")

@@ -1,0 +1,139 @@
+"""The `Report` that prints: as a table for people, or as JSON lines for programs and the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+from brainkernel.cli import live
+from brainkernel.cli.printer import LinePrinter
+from brainkernel.cli.terminal import Style, json_line, width_of
+from brainkernel.escape import escaped, shown
+from brainkernel.model import DecisionKind
+
+if TYPE_CHECKING:
+    from brainkernel.host import HostFacts
+    from brainkernel.link.control import Summary
+    from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
+
+_HEADER_EVERY = 40  # lines: it stays on a screen
+
+
+class TextReport:
+    """One line per decision; limits, their effects and notices below them, indented."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._printer = LinePrinter(stream)
+        self._table = live.LiveTable(width_of(stream), Style.of(stream))
+        self._lines = 0
+
+    def event(self, event: Exec, *, passed: bool) -> None:
+        """Known programs are counted, not shown."""
+
+    def decision(self, decision: Decision) -> None:
+        """Print its line, the header again now and then."""
+        if self._lines % _HEADER_EVERY == 0:
+            self._print(self._table.header())
+        self._lines += 1
+        self._print(self._table.line(decision))
+
+    def action(self, decision: Decision, action: Action) -> None:
+        """A limit stands."""
+        changes = ", ".join(f"{c.name} {c.before or '(unset)'} -> {c.after}" for c in action.changes)
+        where = escaped(action.unit or action.cgroup)
+        self._print(f"         limited {escaped(action.comm)} ({action.target.tgid}): {action.limit} on {where}; {escaped(changes)}")
+        self._print(f"         undo it: brainkernel undo {decision.id}")
+
+    def not_applied(self, decision: Decision, refusal: Refusal) -> None:
+        """A limit could not be set."""
+        self._print(f"         not limited: {decision.id} {escaped(refusal.rule)}: {escaped(refusal.reason)}")
+
+    def released(self, action: Action, result: ReleaseResult, why: str) -> None:
+        """A limit ended."""
+        self._print(f"         released {escaped(action.comm)} ({action.target.tgid}): {result.value}; {escaped(why)}")
+
+    def outcome(self, decision: Decision, outcome: Outcome) -> None:
+        """What a limit achieved."""
+        self._print(f"         effect of {decision.id}: {escaped(outcome.text)}")
+
+    def notice(self, text: str) -> None:
+        """Something a person should know."""
+        self._print(f"note: {shown(text)}")
+
+    def banner(self, facts: HostFacts, mode: str) -> None:
+        """The start: what this host can do."""
+        self._print("\n".join([*live.banner_lines(facts, mode), ""]))
+
+    def summary(self, summary: Summary) -> None:
+        """The end."""
+        self._print("\n".join(live.summary_lines(summary)))
+
+    def close(self) -> None:
+        """Wait a little for the reader; nothing is printed after it."""
+        self._printer.close()
+
+    def _print(self, text: str) -> None:
+        self._printer.print(text)
+
+
+class JsonReport:
+    """One object per line; `all_events`: also for programs that the gate knows."""
+
+    def __init__(self, stream: TextIO, *, all_events: bool) -> None:
+        self._printer = LinePrinter(stream)
+        self._all_events = all_events
+
+    def event(self, event: Exec, *, passed: bool) -> None:
+        """Print the event if all are wanted."""
+        if self._all_events:
+            self._print({**live.event_object(event), "passed": passed})
+
+    def decision(self, decision: Decision) -> None:
+        """Print it."""
+        self._print(live.decision_object(decision))
+
+    def action(self, _decision: Decision, action: Action) -> None:
+        """Print it."""
+        self._print(live.action_object(action))
+
+    def not_applied(self, decision: Decision, refusal: Refusal) -> None:
+        """Print it."""
+        self._print({"type": "not_applied", "id": decision.id, "rule": refusal.rule, "reason": escaped(refusal.reason)})
+
+    def released(self, action: Action, result: ReleaseResult, why: str) -> None:
+        """Print it."""
+        self._print(live.release_object(action.id, result, why))
+
+    def outcome(self, _decision: Decision, outcome: Outcome) -> None:
+        """Print it."""
+        self._print(live.outcome_object(outcome))
+
+    def notice(self, text: str) -> None:
+        """Print it."""
+        self._print({"type": "notice", "text": shown(text)})
+
+    def banner(self, facts: HostFacts, mode: str) -> None:
+        """The start: what this host can do."""
+        self._print(live.host_object(facts, mode))
+
+    def summary(self, summary: Summary) -> None:
+        """The end."""
+        self._print(live.summary_object(summary))
+
+    def close(self) -> None:
+        """Wait a little for the reader; nothing is printed after it."""
+        self._printer.close()
+
+    def _print(self, thing: dict[str, Any]) -> None:
+        self._printer.print(json_line(thing))
+
+
+class JournalReport(JsonReport):
+    """For the journal: what was or would be limited and why; new programs that hurt nobody are in `brainkernel list`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream, all_events=False)
+
+    def decision(self, decision: Decision) -> None:
+        """Print it unless it is only a note."""
+        if decision.kind is not DecisionKind.NOTE:
+            super().decision(decision)

@@ -1,0 +1,319 @@
+"""The composition root: every part is made here, once, and given what it needs. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import logging
+import pwd
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainkernel import config as configuration
+from brainkernel import host, metrics
+from brainkernel.act.limiter import Limiter
+from brainkernel.act.procfs import Host
+from brainkernel.agent import Agent, Parts, Switch
+from brainkernel.asking import Asking
+from brainkernel.classify import ruleset
+from brainkernel.classify.question import question_of
+from brainkernel.classify.tiers import CacheTier, RulesTier
+from brainkernel.commands import AgentCommands
+from brainkernel.control import ControlServer
+from brainkernel.decide.safety import protection_of
+from brainkernel.deciding import Deciding
+from brainkernel.enrich.enricher import Enricher
+from brainkernel.enrich.lineage import parents_of, read_into_table
+from brainkernel.enrich.procfs import ProcFs
+from brainkernel.enrich.standing import own_family
+from brainkernel.enrich.table import ProcessTable
+from brainkernel.errors import BrainKernelError
+from brainkernel.gate.baseline import Baseline
+from brainkernel.gate.gate import Gate, suspect_of
+from brainkernel.learn.experience import Experience
+from brainkernel.link.asker import Asker
+from brainkernel.link.control import SOCKET_NAME
+from brainkernel.link.messages import Question
+from brainkernel.memory import Memory, shape_of
+from brainkernel.observe.window import Snapshot
+from brainkernel.pipeline import Stages
+from brainkernel.report import Archive, Everybody
+from brainkernel.sense.core import CoreLoader, CoreOptions
+from brainkernel.sense.loader import choose
+from brainkernel.sense.pressure import read_cpu_some_us
+from brainkernel.sense.runqueue import quantile_us
+from brainkernel.sense.snapshot import running_program, running_programs
+from brainkernel.starts import Starts
+from brainkernel.store import open_store
+from brainkernel.watch import Ports, Watch
+
+if TYPE_CHECKING:
+    from brainkernel.clock import Clock
+    from brainkernel.config import Config
+    from brainkernel.model import Decision, Exec, Outcome, ProcessKey, Suspect
+    from brainkernel.observe.window import TaskUse
+    from brainkernel.report import Report
+    from brainkernel.sense.loader import Chosen
+
+LOG = logging.getLogger(__name__)
+NS_PER_DAY = 86_400 * 1_000_000_000
+DAY_S = 86_400.0
+GATEWAY_SOCKET = "gateway.sock"
+UNPRIVILEGED_USER = "nobody"  # whom the gateway of `brainkernel run` becomes
+GATEWAY_USER = "brainkernel-gateway"  # systemd's DynamicUser=, known to nss-systemd while it runs
+
+RUN_QUEUE_QUANTILES = (0.5, 0.99)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Every place outside the process that the agent touches."""
+
+    state_dir: Path
+    runtime_dir: Path
+    config_file: Path | None = None
+    root: Path = Path("/")
+
+    @property
+    def proc(self) -> Path:
+        """The proc file system."""
+        return self.root / "proc"
+
+
+def compose(config: Config, paths: Paths, clock: Clock, report: Report) -> Agent:
+    """Make the whole agent, with the loader open and what already runs known, and say what this host can do.
+
+    Raises SenseError where no loader can see events, ActError or StoreError where another agent holds the state.
+    """
+    return _Composition(config, paths, clock, report).agent()
+
+
+class _Composition:
+    # Each method makes one group of parts; the order of the calls in `agent` is the order in which they need each other.
+    def __init__(self, config: Config, paths: Paths, clock: Clock, report: Report) -> None:
+        self.config, self.paths, self.clock, self.outside = config, paths, clock, report
+        self.figures = metrics.Figures()
+        self.switch = Switch(config.agent.mode)
+        self.baseline = Baseline()
+        self.experience = Experience()
+        self.table = ProcessTable()
+        self.proc = ProcFs(paths.proc)
+        self.notices: list[str] = []
+
+    def agent(self) -> Agent:
+        self.facts = host.read_facts(self.paths.root)
+        self.store = open_store(self.paths.state_dir, self.config.store, self.clock, self._notice)
+        self.report = Everybody((Archive(self.store.decisions, self.clock), self.outside))
+        self.loader = self._loader()
+        self.memory = Memory(self.baseline, self.loader.loader, self.store.baselines, self.clock)
+        self.enricher = Enricher.of_host(self.paths.state_dir, self.clock, proc_root=self.paths.proc, fs_root=self.paths.root)
+        self.rules = RulesTier(ruleset.load())
+        self.cache = CacheTier(self.store.verdicts)
+        self.asker, self.asking = self._asking()
+        self.limiter = self._limiter()
+        self._learn_what_was()
+        agent = self._assembled()
+        agent.control = ControlServer(
+            self.paths.runtime_dir / SOCKET_NAME, AgentCommands(agent, self.store.decisions), self.clock, self.figures
+        )
+        self.outside.start(self.facts, (self.loader.loader.name, self.loader.why), self.switch.mode)
+        return agent
+
+    def _loader(self) -> Chosen:
+        options = CoreOptions(all_events=self.config.agent.all_events, proc=self.paths.proc)
+        chosen = choose(self.config.agent.loader, {"core": lambda: CoreLoader(options, self.clock)})
+        self.figures.set(metrics.LOADER, 1, chosen.loader.name)
+        for text in (*chosen.refused, *chosen.loader.limits):
+            self._notice(text)
+        return chosen
+
+    def _asking(self) -> tuple[Asker, Asking]:
+        ours = {0, pwd.getpwnam(UNPRIVILEGED_USER).pw_uid, *_uid_of(GATEWAY_USER)}
+        asker = Asker(
+            self.paths.runtime_dir / GATEWAY_SOCKET,
+            allows=lambda peer: peer.uid in ours,
+            figures=self.figures,
+            snapshot=self.figures.snapshot,
+            clock=self.clock,
+        )
+        asking = Asking(
+            asker=asker,
+            clock=self.clock,
+            config=self.config.llm,
+            question_of=as_question,
+            remember=lambda suspect, verdict: self.cache.keep(suspect, verdict, self.config.llm.cache_days * DAY_S),
+        )
+        return asker, asking
+
+    def _limiter(self) -> Limiter:
+        safety = self.config.safety
+        places = Host(
+            proc=self.paths.proc, cgroup=self.paths.root / "sys/fs/cgroup", sys=self.paths.root / "sys", run=self.paths.root / "run"
+        )
+        return Limiter(self.paths.state_dir, lambda exe, unit: protection_of(exe, unit, safety), self.clock, places)
+
+    def _learn_what_was(self) -> None:
+        # Earlier runs first, then what runs now: a program that was there before us is known, not new.
+        self.store.decisions.begin_after(self.limiter.last_id)
+        for wall_ns, lesson in self.store.lessons.since(self.clock.wall_ns() - NS_PER_DAY):
+            self.experience.learn(lesson, wall_ns)
+        self.memory.preload()
+        for event in running_programs(self.paths.proc):
+            self.table.on_exec(event)
+            self.memory.running(event)
+        self.enricher.prepare()
+
+    def _assembled(self) -> Agent:
+        gate = Gate(self.config.gate, self.baseline)
+        deciding = self._deciding()
+        stages = Stages(
+            clock=self.clock,
+            gate=lambda event: gate.consider(event, shape_of(event)),
+            enrich=self._enrich,
+            tiers=(("rules", self.rules.judge), ("cache", self.cache.judge)),
+            ask=self.asking.ask,
+            decide=deciding.decide,
+            act=self.limiter.apply,
+        )
+        starts = Starts(
+            stages=stages,
+            lineage=self.table,
+            figures=self.figures,
+            report=self.report,
+            remember=self.memory.met,
+            waiting=self.asking.collect,
+        )
+        self.watch = self._watch(starts)
+        agent = Agent(
+            Parts(
+                clock=self.clock,
+                chosen=self.loader,
+                starts=starts,
+                watch=self.watch,
+                asking=self.asking,
+                asker=self.asker,
+                limiter=self.limiter,
+                store=self.store,
+                experience=self.experience,
+                figures=self.figures,
+                switch=self.switch,
+                report=self.report,
+                reload=lambda: self._reload(gate, deciding),
+                flush=self.memory.flush,
+                close=self._close,
+                kernel=self.facts.kernel,
+                notices=self.notices,
+            )
+        )
+        self.built = agent
+        return agent
+
+    def _deciding(self) -> Deciding:
+        return Deciding(
+            config=self.config,
+            clock=self.clock,
+            switch=self.switch,
+            experience=self.experience,
+            table=self.table,
+            proc_root=self.paths.proc,
+            own=own_family(self.paths.proc),
+            next_id=self.store.decisions.next_id,
+            lease_ns_for=self._lease_ns_for,
+            limits_standing=lambda: len(self.watch.actions) + self.watch.limits_pending,
+        )
+
+    def _watch(self, starts: Starts) -> Watch:
+        ports = Ports(
+            snapshot=self._snapshot,
+            exe_of=self._exe_of,
+            suspect_of=self._running_suspect,
+            decide=starts.judge_and_decide,
+            run_queue_us=_run_queue_us,
+            limits=self.limiter,
+            report_outcome=self._measured,
+        )
+        return Watch(
+            config=self.config, clock=self.clock, baseline=self.baseline, experience=self.experience, figures=self.figures, ports=ports
+        )
+
+    # The watch and the decisions need each other, as do the watch and the agent: bound late.
+    def _lease_ns_for(self, suspect: Suspect) -> int:
+        return self.watch.lease_ns_for(suspect)
+
+    def _measured(self, decision: Decision, outcome: Outcome) -> None:
+        self.built.measured(decision, outcome)
+
+    def _enrich(self, suspect: Suspect, started: Exec | None) -> Suspect:
+        if started is not None:
+            suspect = replace(suspect, program=replace(suspect.program, parents=parents_of(started, self.table, self.proc)))
+        return self.enricher.enrich(suspect, started)
+
+    def _snapshot(self) -> Snapshot:
+        tasks = self.loader.loader.tasks() or []
+        return Snapshot(
+            time_ns=self.clock.boot_ns(),
+            tasks={task.key: task for task in tasks},
+            pressure_total_us=read_cpu_some_us(self.paths.proc),
+            run_queue=self.loader.loader.run_queue(),
+        )
+
+    def _exe_of(self, key: ProcessKey) -> str:
+        known = self.table.get(key)
+        if known is None or not known.exe:
+            read_into_table(key, self.table, self.proc)
+            known = self.table.get(key)
+        return known.exe if known else ""
+
+    def _running_suspect(self, use: TaskUse) -> Suspect | None:
+        event = running_program(self.paths.proc, use.key)
+        if event is None:
+            return None
+        self.table.on_exec(event)
+        suspect = suspect_of(event, ())
+        return replace(suspect, program=replace(suspect.program, parents=parents_of(event, self.table, self.proc)))
+
+    def _reload(self, gate: Gate, deciding: Deciding) -> None:
+        try:
+            config, rules = configuration.load(self.paths.config_file), ruleset.load()
+        except BrainKernelError as error:
+            self._notice(f"the old configuration stays in force: {error}")
+            return
+        self.config = deciding.config = self.watch.config = config
+        self.asking.config = config.llm
+        gate.config = config.gate
+        self.rules.ruleset = rules
+        LOG.info("configuration and rules read again")
+
+    def _notice(self, text: str) -> None:
+        self.notices.append(text)
+        self.outside.notice(text)
+
+    def _close(self) -> None:
+        self.enricher.close()
+        self.loader.loader.close()
+
+
+def as_question(suspect: Suspect) -> Question:
+    """What may be told to an LLM of a suspect: redacted, escaped and bounded by `classify`, in the wire's form."""
+    asked = question_of(suspect)
+    return Question(
+        exe=asked.exe,
+        argv=asked.argv,
+        comm=asked.comm,
+        parents=asked.parents,
+        uid=asked.uid,
+        cwd=asked.cwd,
+        cgroup=asked.cgroup,
+        evidence=dict(asked.evidence),
+    )
+
+
+def _run_queue_us(counts: tuple[int, ...]) -> tuple[float, float] | None:
+    p50_us, p99_us = (quantile_us(counts, q) for q in RUN_QUEUE_QUANTILES)
+    return None if p50_us is None or p99_us is None else (p50_us, p99_us)
+
+
+def _uid_of(user: str) -> set[int]:
+    try:
+        return {pwd.getpwnam(user).pw_uid}
+    except KeyError:
+        return set()

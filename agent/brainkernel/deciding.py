@@ -1,0 +1,83 @@
+"""The circumstances of each decision, gathered at the moment it is made; the decision itself is pure and in `decide`."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from brainkernel.decide.decision import Circumstances, decide
+from brainkernel.decide.safety import Surroundings
+from brainkernel.enrich.standing import read_standing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from brainkernel.agent import Switch
+    from brainkernel.clock import Clock
+    from brainkernel.config import Config
+    from brainkernel.enrich.table import ProcessTable
+    from brainkernel.learn.experience import Experience
+    from brainkernel.model import Decision, Suspect, Symptom, Verdict
+
+MINUTE_NS = 60_000_000_000
+
+
+class Deciding:
+    """The `decide` stage with its surroundings. `limits_standing` is told by whoever tends the limits."""
+
+    def __init__(
+        self,
+        *,
+        config: Config,
+        clock: Clock,
+        switch: Switch,
+        experience: Experience,
+        table: ProcessTable,
+        proc_root: Path,
+        own: frozenset[int],
+        next_id: Callable[[], int],
+        lease_ns_for: Callable[[Suspect], int],
+        limits_standing: Callable[[], int],
+    ) -> None:
+        self.config = config
+        self._clock = clock
+        self._switch = switch
+        self._experience = experience
+        self._table = table
+        self._proc_root = proc_root
+        self._own = own
+        self._next_id = next_id
+        self._lease_ns_for = lease_ns_for
+        self._limits_standing = limits_standing
+        self._acted_ns: deque[int] = deque()
+
+    def decide(self, suspect: Suspect, verdict: Verdict, symptom: Symptom | None) -> Decision:
+        """Decide about one suspect now. Only where somebody is hurt is the process looked at."""
+        now_ns = self._clock.boot_ns()
+        circumstances = Circumstances(
+            id=self._next_id(),
+            time_ns=self._clock.wall_ns(),
+            decided_ns=now_ns,
+            symptom=symptom,
+            surroundings=self._surroundings(suspect, now_ns) if symptom else None,
+            learned=self._experience.objection(suspect.identity, self._clock.wall_ns()) if symptom else None,
+            lease_ns=self._lease_ns_for(suspect) if symptom else 0,
+            enforce=self._switch.enforces,
+        )
+        decision = decide(suspect, verdict, circumstances, self.config)
+        if decision.acts:
+            self._acted_ns.append(now_ns)
+        return decision
+
+    def _surroundings(self, suspect: Suspect, now_ns: int) -> Surroundings:
+        while self._acted_ns and now_ns - self._acted_ns[0] > MINUTE_NS:
+            self._acted_ns.popleft()
+        return Surroundings(
+            suspect=suspect,
+            standing=read_standing(self._proc_root, suspect.key),
+            ancestor_exes=tuple(known.exe for known in self._table.ancestors(suspect.key)),
+            own=self._own,
+            limits_last_minute=len(self._acted_ns),
+            limits_active=self._limits_standing(),
+        )
