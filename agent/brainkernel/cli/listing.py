@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     listing = control_client.ask(arguments.runtime_dir, control.LIST, control.Listing, asked)
     if arguments.json:
         for decision in listing.decisions:
-            terminal.print_json(decision, indent=False)
+            print(terminal.json_line(decision))
         return 0
     print("\n".join(render.listing_lines(listing, terminal.width_of(sys.stdout), terminal.Style.of(sys.stdout))))
     return 0

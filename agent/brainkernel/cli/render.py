@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import terminal
+from brainkernel.cli.terminal import fitted
 from brainkernel.escape import shown
 from brainkernel.model import ReleaseResult
 
@@ -32,13 +33,6 @@ _RELEASE_TEXTS = {
 }
 
 
-def fitted(text: str, width: int, *, keep_end: bool = False) -> str:
-    """Exactly `width` columns of `text`: padded, or cut with an ellipsis (at the front for paths, whose end tells more)."""
-    if len(text) <= width:
-        return text.ljust(width)
-    return f"…{text[len(text) - width + 1 :]}" if keep_end else f"{text[: width - 1]}…"
-
-
 def clock_time(time_ns: int, zone: tzinfo | None = None) -> str:
     """The time of day of a CLOCK_REALTIME, local unless a zone is given."""
     return datetime.fromtimestamp(time_ns / 1e9, zone).strftime("%H:%M:%S")
@@ -53,10 +47,12 @@ def duration(seconds: float) -> str:
 
 
 def milliseconds(ms: float) -> str:
-    """A latency with as many digits as tell something."""
+    """A latency in at most seven columns, with as many digits as tell something."""
     if ms < 1:
         return f"{ms:.2f} ms"
-    return f"{ms:.1f} ms" if ms < 100 else f"{ms:.0f} ms"  # noqa: PLR2004 # three digits
+    if ms < 10_000:  # noqa: PLR2004 # four digits
+        return f"{ms:.1f} ms" if ms < 100 else f"{ms:.0f} ms"  # noqa: PLR2004 # three digits
+    return f"{ms / 1000:.0f} s"
 
 
 def status_lines(status: Status, style: Style) -> list[str]:

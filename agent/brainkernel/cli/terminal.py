@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
+import unicodedata
 from typing import Any, TextIO
 
 MIN_WIDTH = 80
@@ -27,6 +27,27 @@ class Style:
         return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m" if self.colour and colour and text.strip() else text
 
 
+def columns_of(text: str) -> int:
+    """How many columns a terminal needs for a text without controls: two for wide characters, none for combining ones."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF") for c in text)
+
+
+def fitted(text: str, width: int, *, keep_end: bool = False) -> str:
+    """Exactly `width` columns of a text: padded, or cut with an ellipsis (at the front for paths, whose end tells more)."""
+    if (columns := columns_of(text)) <= width:
+        return text + " " * (width - columns)
+    kept, room = "", width - 1
+    for character in reversed(text) if keep_end else text:
+        room -= columns_of(character)
+        if room < 0:
+            break
+        kept = character + kept if keep_end else kept + character
+    cut = f"…{kept}" if keep_end else f"{kept}…"
+    return cut + " " * (width - columns_of(cut))
+
+
 def width_of(stream: TextIO) -> int:
     """Columns that a line may take: the terminal's, at least 80; where there is no terminal, COLUMNS or 120."""
     if not stream.isatty():
@@ -34,10 +55,17 @@ def width_of(stream: TextIO) -> int:
     return max(MIN_WIDTH, shutil.get_terminal_size().columns)
 
 
-def print_json(value: Any, *, indent: bool = True, stream: TextIO | None = None) -> None:
-    """Print a value of the model or of the wire as JSON: indented for one result, one line for one of many."""
-    import msgspec  # noqa: PLC0415 # --help needs none of it
+def json_line(value: Any) -> str:
+    """A value of the model or of the wire as JSON on one line."""
+    import msgspec  # noqa: PLC0415 # --help needs neither
     import orjson  # noqa: PLC0415
 
-    text = orjson.dumps(msgspec.to_builtins(value), option=orjson.OPT_INDENT_2 if indent else None).decode()
-    print(text, file=stream or sys.stdout, flush=not indent)
+    return orjson.dumps(msgspec.to_builtins(value)).decode()
+
+
+def print_json(value: Any) -> None:
+    """Print one result as JSON, indented for the eye."""
+    import msgspec  # noqa: PLC0415 # --help needs neither
+    import orjson  # noqa: PLC0415
+
+    print(orjson.dumps(msgspec.to_builtins(value), option=orjson.OPT_INDENT_2).decode())

@@ -44,7 +44,7 @@ class Store:
             self.decisions.prune()
             self.baselines.prune()
             self.lessons.prune()
-            self.verdicts.prune(self.clock.wall_ns())
+            self.verdicts.prune()
         self.database.flush()
 
     def close(self) -> None:
@@ -60,4 +60,6 @@ def open_store(state_dir: Path, config: StoreConfig, clock: Clock, report: Calla
     Raises StoreError when another brainkernel has the directory or the schema is newer than ours.
     """
     database = Database(state_dir, clock, report)
-    return Store(database, Decisions(database, config.decisions_max), Baselines(database), Verdicts(database), Lessons(database), clock)
+    return Store(
+        database, Decisions(database, config.decisions_max), Baselines(database), Verdicts(database, clock), Lessons(database), clock
+    )

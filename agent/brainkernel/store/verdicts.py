@@ -8,6 +8,7 @@ from brainkernel.model import FileId, Verdict
 from brainkernel.store.codec import UnreadableError, decode, encode, path_value, signed64
 
 if TYPE_CHECKING:
+    from brainkernel.clock import Clock
     from brainkernel.store.database import Database
 
 VERDICTS_MAX = 65_536
@@ -17,35 +18,33 @@ _PUT = """
     ON CONFLICT (key) DO UPDATE SET verdict = excluded.verdict, expires_ns = excluded.expires_ns,
         dev = excluded.dev, ino = excluded.ino, ctime_ns = excluded.ctime_ns
 """
-_GET = "SELECT verdict, dev, ino, ctime_ns FROM verdicts WHERE key = ? AND expires_ns > ?"
+_GET = "SELECT verdict FROM verdicts WHERE key = ? AND expires_ns > ?"
 
 
 class Verdicts:
-    """Verdicts by key text. The key is the classifier's; this only keeps it, byte for byte."""
+    """Verdicts by key text. The key is the classifier's (`classify.VerdictCache`); this only keeps it, byte for byte."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
+        self._clock = clock
         self._hits: dict[str, int] = {}
 
-    def get(self, key: str, file: FileId | None, wall_ns: int) -> Verdict | None:
-        """The verdict of a key that has not expired and was given for this version of the file; else None."""
-        rows = self._database.rows(_GET, (path_value(key), wall_ns))
+    def get(self, key: str) -> Verdict | None:
+        """The verdict under a key; None if there is none or its time is over."""
+        rows = self._database.rows(_GET, (path_value(key), self._clock.wall_ns()))
         if not rows:
             return None
-        data, *stored_file = rows[0]
-        if tuple(stored_file) != _file_row(file):
-            self.forget(key)
-            return None
         try:
-            verdict = decode(data, Verdict)
+            verdict = decode(rows[0][0], Verdict)
         except UnreadableError:
             self.forget(key)
             return None
         self._hits[key] = self._hits.get(key, 0) + 1
         return verdict
 
-    def put(self, key: str, verdict: Verdict, file: FileId | None, expires_ns: int) -> None:
-        """Keep a verdict until `expires_ns` (CLOCK_REALTIME)."""
+    def put(self, key: str, verdict: Verdict, ttl_s: float, file: FileId | None = None) -> None:
+        """Keep a verdict for a time, which also runs while the host is off. `file`: for `forget_file`."""
+        expires_ns = self._clock.wall_ns() + int(ttl_s * 1e9)
         self._database.write(_PUT, (path_value(key), encode(verdict), expires_ns, *_file_row(file)))
 
     def forget(self, key: str) -> None:
@@ -73,9 +72,9 @@ class Verdicts:
         for key, count in hits.items():
             self._database.write("UPDATE verdicts SET hits = hits + ? WHERE key = ?", (count, path_value(key)))
 
-    def prune(self, wall_ns: int) -> None:
+    def prune(self) -> None:
         """Drop what has expired, and beyond the bound what expires first."""
-        self._database.write("DELETE FROM verdicts WHERE expires_ns <= ?", (wall_ns,))
+        self._database.write("DELETE FROM verdicts WHERE expires_ns <= ?", (self._clock.wall_ns(),))
         self._database.write(
             "DELETE FROM verdicts WHERE rowid IN (SELECT rowid FROM verdicts ORDER BY expires_ns DESC LIMIT -1 OFFSET ?)", (VERDICTS_MAX,)
         )

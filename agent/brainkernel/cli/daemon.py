@@ -1,0 +1,41 @@
+"""Run the privileged daemon in the foreground of its service.
+
+It sees, decides and acts; it opens no IP socket. `systemctl start brainkernel` starts it with few capabilities;
+for a try by hand use `brainkernel run`, which starts both processes.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from brainkernel.cli import log, options
+
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLES = (("brainkernel daemon", "what brainkernel.service runs"),)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of daemon."""
+    options.add_config(parser)
+    options.add_state_dir(parser)
+    options.add_runtime_dir(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM; what happens is told in JSON lines on stderr, which the journal keeps."""
+    from brainkernel.cli.live_report import JournalReport  # noqa: PLC0415 # the whole agent: --help must not load it
+    from brainkernel.host import read_facts  # noqa: PLC0415
+    from brainkernel.run import RunOptions, run_foreground  # noqa: PLC0415
+
+    log.start()
+    run_options = RunOptions(config_file=arguments.config, state_dir=arguments.state_dir, runtime_dir=arguments.runtime_dir, gateway=False)
+    report = JournalReport(sys.stderr)
+    report.banner(read_facts(), run_options.config().agent.mode)
+    try:
+        report.summary(run_foreground(run_options, report))
+    finally:
+        report.close()
+    return 0

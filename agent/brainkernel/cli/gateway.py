@@ -1,0 +1,43 @@
+"""Run the unprivileged gateway in the foreground of its service.
+
+It alone speaks to language models and serves the metrics; it sees nothing that was not redacted, and decides
+nothing. The daemon works without it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from brainkernel.cli import options
+
+if TYPE_CHECKING:
+    import argparse
+
+GATEWAY_SOCKET = "gateway.sock"
+EXAMPLES = (("brainkernel gateway", "what brainkernel-gateway.service runs"),)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of gateway."""
+    options.add_config(parser)
+    options.add_runtime_dir(parser)
+    parser.add_argument(
+        "--drop-privileges-to",
+        metavar="USER",
+        help="become this user before the first byte of the network is read, and end with the parent process",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until SIGTERM."""
+    from brainkernel import config  # noqa: PLC0415 # --help needs neither
+    from brainkernel.gateway.service import serve  # noqa: PLC0415 # LLM clients
+
+    user = arguments.drop_privileges_to
+    return serve(
+        arguments.runtime_dir / GATEWAY_SOCKET,
+        config.load(arguments.config),
+        drop_privileges_to=user,
+        dies_with_parent=None if user is None else os.getppid(),
+    )

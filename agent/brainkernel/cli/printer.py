@@ -1,0 +1,66 @@
+"""Lines to a reader who may be slow or gone: the agent's loop never waits for a terminal or a pipe."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import threading
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LINES_MAX = 10_000  # some 5 MB of JSON; a stopped terminal (Ctrl-S) then loses lines, counted, instead of stopping us
+_PATIENCE_S = 2.0  # for the reader, at the end
+
+
+def _stop_ourselves() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+class LinePrinter:
+    """Prints in a thread of its own. When the reader is gone (`| head`), `on_gone` is called once: it ends the agent in good order."""
+
+    def __init__(self, stream: TextIO, on_gone: Callable[[], None] = _stop_ourselves) -> None:
+        self._stream = stream
+        self._on_gone = on_gone
+        self._lines: queue.Queue[str | None] = queue.Queue(_LINES_MAX)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._print_all, name="printer", daemon=True)
+        self._thread.start()
+
+    def print(self, line: str) -> None:
+        """Take one line. Never waits: what does not fit is dropped and counted."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self) -> int:
+        """Wait a little for the reader; returns how many lines it missed."""
+        with contextlib.suppress(queue.Full):
+            self._lines.put(None, timeout=_PATIENCE_S)
+            self._thread.join(_PATIENCE_S)
+        return self._dropped + self._lines.qsize()
+
+    def _print_all(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                self._stream.write(f"{line}\n")
+                if self._lines.empty():
+                    self._stream.flush()
+            except (OSError, ValueError):
+                self._give_up()
+                return
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
+
+    # What is still buffered must not fail again when the interpreter flushes at exit.
+    def _give_up(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno())
+            os.close(null)
+        self._on_gone()

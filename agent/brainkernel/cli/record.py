@@ -1,0 +1,35 @@
+"""Write this host's program starts, exits and forks into a file, one JSON object a line, for `brainkernel replay`.
+
+The file holds command lines, which may hold secrets: it is written readable by its owner alone.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brainkernel.cli import jsonl, options
+
+if TYPE_CHECKING:
+    import argparse
+
+EXAMPLES = (
+    ("brainkernel record --output day.jsonl", "until Ctrl-C"),
+    ("brainkernel record --output - --seconds 10", "ten seconds, on stdout"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of record."""
+    jsonl.add_output(parser, "the recording")
+    parser.add_argument("--seconds", type=options.seconds, metavar="N", help="end after this time (default: at Ctrl-C)")
+    parser.add_argument(
+        "--loader", choices=("auto", "core", "bcc", "netlink"), default="auto", help="how kernel events are read (default: %(default)s)"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Record until the end."""
+    from brainkernel.run import record  # noqa: PLC0415 # loaders
+
+    with jsonl.opened_output(arguments.output) as file:
+        return record(file, arguments.loader, arguments.seconds)
