@@ -1,0 +1,318 @@
+"""Rules: conditions on a program, and the verdict of the one that matches.
+
+The order is the whole semantics. Rules that say `suspicious` are asked first; of all others the first that matches
+wins, in the order of the files' names and, inside a file, from top to bottom. A condition with several values holds if
+any of them does; a rule matches if all its conditions hold and none of its `unless`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from brainkernel.model import Category, Mark, PackageState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from brainkernel.classify.facts import Facts
+
+    Predicate = Callable[[Facts], bool]
+    Groups = dict[str, frozenset[str]]
+
+
+class ConditionError(ValueError):
+    """A condition's value is not valid; the message says what is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule, ready to be asked. `index_names` are the only command names it can match, None: any."""
+
+    id: str
+    category: Category
+    confidence: float
+    reason: str
+    predicates: tuple[Predicate, ...]
+    unless: tuple[tuple[Predicate, ...], ...]
+    index_names: frozenset[str] | None
+    index_paths: frozenset[str] | None
+    source: str  # file:line
+    must_match: tuple[Any, ...] = field(default=(), repr=False)
+    must_not_match: tuple[Any, ...] = field(default=(), repr=False)
+
+    def matches(self, facts: Facts) -> bool:
+        """Tell whether all conditions hold and no exception does."""
+        for predicate in self.predicates:
+            if not predicate(facts):
+                return False
+        return not any(all(p(facts) for p in exception) for exception in self.unless)
+
+
+class Conditions(NamedTuple):
+    """The conditions of one `match` or `unless`, compiled."""
+
+    predicates: tuple[Predicate, ...]
+    index_names: frozenset[str] | None
+    index_paths: frozenset[str] | None
+
+
+# Cheap conditions first: most rules fail on their first one.
+_COST = ("category_known", "name", "program", "exe", "marks", "uid", "place", "unit", "starter", "parent", "ancestor")
+
+# Says who a program is, and cannot be written by the program itself.
+IDENTITY = frozenset({"program", "exe", "package", "section", "known", "unit", "place", "starter", "parent", "ancestor", "cgroup"})
+
+
+def compiled(raw: dict[str, list[Any]], groups: Groups) -> Conditions:
+    """Compile conditions whose keys are valid. Raises ConditionError for a value that is not."""
+    ordered = sorted(raw, key=lambda key: _COST.index(key) if key in _COST else len(_COST))
+    predicates: list[Predicate] = []
+    names: frozenset[str] | None = None
+    plain_paths: frozenset[str] | None = None
+    if "name" in raw:
+        names = expanded(raw["name"], groups)
+        predicates.append(_commands(names, raw))
+        ordered = [k for k in ordered if k not in _OF_COMMAND]
+    elif any(k in raw for k in _OF_COMMAND):
+        predicates.append(_commands(None, raw))
+        ordered = [k for k in ordered if k not in _OF_COMMAND]
+    for key in ordered:
+        if key == "program" and all("*" not in str(v) and "?" not in str(v) for v in raw[key]):
+            plain_paths = frozenset(map(str, raw[key]))
+        predicates.append(CONDITIONS[key](raw[key], groups))
+    return Conditions(tuple(predicates), names, plain_paths)
+
+
+_OF_COMMAND = ("name", "args", "args_all", "args_none")
+
+
+def expanded(values: list[Any], groups: Groups) -> frozenset[str]:
+    """Put the members in the place of each `@group`."""
+    names: set[str] = set()
+    for value in values:
+        text = str(value)
+        if not text.startswith("@"):
+            names.add(text)
+        elif text[1:] in groups:
+            names |= groups[text[1:]]
+        else:
+            msg = f"no group {text!r}; there are {', '.join('@' + g for g in sorted(groups))}"
+            raise ConditionError(msg)
+    return frozenset(names)
+
+
+def pattern_of(values: list[Any]) -> re.Pattern[str]:
+    """Compile alternatives into one pattern."""
+    texts = [str(v) for v in values]
+    for text in texts:
+        try:
+            re.compile(text)
+        except re.error as error:
+            msg = f"{text!r} is not a regular expression: {error}"
+            raise ConditionError(msg) from None
+    return re.compile("|".join(f"(?:{t})" for t in texts) if len(texts) > 1 else texts[0])
+
+
+def glob_of(values: list[Any]) -> Callable[[str], bool]:
+    """Compile path globs: `*` stays inside a component, `**` does not, `?` is one character."""
+    texts = [str(v) for v in values]
+    plain = frozenset(t for t in texts if "*" not in t and "?" not in t)
+    globs = [_regex_of_glob(t) for t in texts if t not in plain]
+    if not globs:
+        return plain.__contains__
+    match = re.compile("|".join(globs)).fullmatch
+    return lambda path: path in plain or match(path) is not None
+
+
+def _regex_of_glob(glob: str) -> str:
+    parts = re.split(r"(\*\*|\*|\?)", glob)
+    return "".join({"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(p, re.escape(p)) for p in parts)
+
+
+# name, args, args_all and args_none speak of one and the same command of the command line.
+def _commands(names: frozenset[str] | None, raw: dict[str, list[Any]]) -> Predicate:
+    any_of = pattern_of(raw["args"]).search if "args" in raw else None
+    all_of = [pattern_of([v]).search for v in raw.get("args_all", [])]
+    none_of = pattern_of(raw["args_none"]).search if "args_none" in raw else None
+
+    def holds(facts: Facts) -> bool:
+        for command in facts.line.commands:
+            if names is not None and command.name not in names:
+                continue
+            text = command.text
+            if (any_of is None or any_of(text)) and all(s(text) for s in all_of) and not (none_of and none_of(text)):
+                return True
+        return False
+
+    return holds
+
+
+def _path(attribute: str) -> Callable[[list[Any], Groups], Predicate]:
+    def condition(values: list[Any], _groups: Groups) -> Predicate:
+        match = glob_of(values)
+        return lambda facts: match(getattr(facts, attribute))
+
+    return condition
+
+
+def _program(values: list[Any], _groups: Groups) -> Predicate:
+    match = glob_of(values)
+    return lambda facts: match(facts.target)
+
+
+def _text(values: list[Any], _groups: Groups) -> Predicate:
+    search = pattern_of(values).search
+    return lambda facts: search(facts.text) is not None
+
+
+def _text_all(values: list[Any], _groups: Groups) -> Predicate:
+    searches = [pattern_of([v]).search for v in values]
+    return lambda facts: all(s(facts.text) for s in searches)
+
+
+def _contains(values: list[Any], _groups: Groups) -> Predicate:
+    texts = tuple(map(str, values))
+    return lambda facts: any(t in facts.text for t in texts)
+
+
+def _code(values: list[Any], _groups: Groups) -> Predicate:
+    search = pattern_of(values).search
+    return lambda facts: search(facts.line.code) is not None
+
+
+def _parent(values: list[Any], groups: Groups) -> Predicate:
+    names = expanded(values, groups)
+    return lambda facts: bool(facts.parent_names) and facts.parent_names[0] in names
+
+
+def _ancestor(values: list[Any], groups: Groups) -> Predicate:
+    names = expanded(values, groups)
+    return lambda facts: not names.isdisjoint(facts.parent_names)
+
+
+def _starter(values: list[Any], groups: Groups) -> Predicate:
+    names = expanded(values, groups)
+    return lambda facts: facts.starter in names
+
+
+def _target_name(values: list[Any], groups: Groups) -> Predicate:
+    names = expanded(values, groups)
+    return lambda facts: facts.target_name in names
+
+
+_FIRST_HUMAN_UID = 1000  # of Debian's login.defs
+_UIDS: dict[str, Callable[[int], bool]] = {
+    "root": lambda uid: uid == 0,
+    "system": lambda uid: 0 < uid < _FIRST_HUMAN_UID,
+    "human": lambda uid: uid >= _FIRST_HUMAN_UID,
+}
+
+
+def _uid(values: list[Any], _groups: Groups) -> Predicate:
+    for value in values:
+        if value not in _UIDS and not isinstance(value, int):
+            msg = f"{value!r} is no uid; write a number, {', '.join(_UIDS)}"
+            raise ConditionError(msg)
+    tests = [_UIDS[v] if v in _UIDS else (lambda uid, v=v: uid == v) for v in values]
+    return lambda facts: any(t(facts.uid) for t in tests)
+
+
+def _one_of(attribute: str, allowed: tuple[str, ...]) -> Callable[[list[Any], Groups], Predicate]:
+    def condition(values: list[Any], _groups: Groups) -> Predicate:
+        for value in values:
+            if value not in allowed:
+                msg = f"{value!r} is not one of {', '.join(allowed)}"
+                raise ConditionError(msg)
+        wanted = frozenset(values)
+        return lambda facts: str(getattr(facts, attribute)) in wanted
+
+    return condition
+
+
+def _marks(values: list[Any], _groups: Groups) -> Predicate:
+    names = [m.value for m in Mark]
+    for value in values:
+        if value not in names:
+            msg = f"{value!r} is no mark; there are {', '.join(names)}"
+            raise ConditionError(msg)
+    wanted = frozenset(Mark(v) for v in values)
+    return lambda facts: not wanted.isdisjoint(facts.marks)
+
+
+def _flag(test: Callable[[Facts], bool]) -> Callable[[list[Any], Groups], Predicate]:
+    def condition(values: list[Any], _groups: Groups) -> Predicate:
+        if len(values) != 1 or not isinstance(values[0], bool):
+            msg = "must be true or false"
+            raise ConditionError(msg)
+        wanted = values[0]
+        return lambda facts: test(facts) is wanted
+
+    return condition
+
+
+def _of_program(attribute: str) -> Callable[[list[Any], Groups], Predicate]:
+    def condition(values: list[Any], _groups: Groups) -> Predicate:
+        match = glob_of(values)
+        return lambda facts: match(getattr(facts.program, attribute))
+
+    return condition
+
+
+def _package(values: list[Any], _groups: Groups) -> Predicate:
+    match = glob_of(values)
+    return lambda facts: facts.package is not None and match(facts.package.name)
+
+
+def _section(values: list[Any], _groups: Groups) -> Predicate:
+    wanted = frozenset(map(str, values))
+    return lambda facts: facts.package is not None and facts.package.section.rpartition("/")[2] in wanted
+
+
+_STATES = tuple(s.value for s in PackageState)
+_PLACES = ("system_service", "user_service", "app", "terminal", "session", "container", "other")
+
+CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
+    "name": lambda values, groups: _commands(expanded(values, groups), {}),
+    "args": lambda values, _groups: _commands(None, {"args": values}),
+    "args_all": lambda values, _groups: _commands(None, {"args_all": values}),
+    "args_none": lambda values, _groups: _commands(None, {"args_none": values}),
+    "program": _program,
+    "program_name": _target_name,
+    "exe": _path("exe"),
+    "script": _path("script"),
+    "module": lambda values, _groups: lambda facts, match=glob_of(values): match(facts.line.module),
+    "code": _code,
+    "text": _text,
+    "text_all": _text_all,
+    "contains": _contains,
+    "parent": _parent,
+    "ancestor": _ancestor,
+    "starter": _starter,
+    "parent_path": lambda values, _groups: lambda facts, match=glob_of(values): any(map(match, facts.parents)),
+    "uid": _uid,
+    "cwd": _of_program("cwd"),
+    "cgroup": _of_program("cgroup"),
+    "unit": _path("unit"),
+    "place": _one_of("place", _PLACES),
+    "main_of_unit": _flag(lambda facts: facts.main_of_unit),
+    "package": _package,
+    "section": _section,
+    "package_state": lambda values, groups: _package_state(values, groups),
+    "unowned": _flag(lambda facts: facts.evidence.unowned),
+    "known": _one_of("known", tuple(c.value for c in Category)),
+    "marks": _marks,
+    "tty": _flag(lambda facts: bool(facts.evidence.tty)),
+    "arguments": _flag(lambda facts: len(facts.argv) > 1),
+    "told": _flag(lambda facts: facts.target_is_told),
+}
+
+
+def _package_state(values: list[Any], _groups: Groups) -> Predicate:
+    for value in values:
+        if value not in _STATES:
+            msg = f"{value!r} is not one of {', '.join(_STATES)}"
+            raise ConditionError(msg)
+    wanted = frozenset(map(str, values))
+    return lambda facts: facts.package is not None and facts.package.state.value in wanted

@@ -1,0 +1,101 @@
+"""The chain of those who may say what a program is, cheapest first. Each may pass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from brainkernel.classify.cachekey import cache_key
+from brainkernel.model import Category, Suspect, Tier, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from brainkernel.classify.ruleset import RuleSet
+
+UNKNOWN_REASON = "no rule, no package and no earlier verdict says what this is"
+
+
+class Judge(Protocol):
+    """One tier. A local model is one more of these."""
+
+    tier: Tier
+
+    def judge(self, suspect: Suspect) -> Verdict | None:
+        """Give a verdict, or None to leave it to the next tier. Never raises for what a program looks like."""
+        ...
+
+
+class VerdictCache(Protocol):
+    """Where verdicts outlive a process and a restart. `store` implements it."""
+
+    def get(self, key: str) -> Verdict | None:
+        """The verdict under a key, None if there is none or its time is over."""
+        ...
+
+    def put(self, key: str, verdict: Verdict, ttl_s: float) -> None:
+        """Keep a verdict for a time."""
+        ...
+
+
+class RulesTier:
+    """The rules and the distribution's metadata."""
+
+    tier = Tier.RULES
+
+    def __init__(self, ruleset: RuleSet) -> None:
+        self.ruleset = ruleset
+
+    def judge(self, suspect: Suspect) -> Verdict | None:
+        """Give the deciding rule's verdict, else the package's."""
+        return self.ruleset.judge(suspect.program, suspect.evidence)
+
+
+class CacheTier:
+    """Earlier verdicts of slower tiers on the same program in the same use."""
+
+    tier = Tier.CACHE
+
+    def __init__(self, cache: VerdictCache) -> None:
+        self._cache = cache
+
+    def judge(self, suspect: Suspect) -> Verdict | None:
+        """Give the kept verdict, marked as coming from the cache."""
+        found = self._cache.get(cache_key(suspect))
+        if found is None:
+            return None
+        return Verdict(
+            category=found.category,
+            confidence=found.confidence,
+            tier=Tier.CACHE,
+            reason=found.reason,
+            rule=found.rule,
+            model=found.model,
+            may_act=found.may_act,
+        )
+
+    def keep(self, suspect: Suspect, verdict: Verdict, ttl_s: float) -> None:
+        """Keep what a slower tier said. Rules are not kept: they are fast, and a changed rule must hold at once.
+
+        An unknown is not kept either, so that it is asked again when an LLM is there.
+        """
+        if verdict.tier in (Tier.MODEL, Tier.LLM) and verdict.category is not Category.UNKNOWN and not verdict.pending:
+            self._cache.put(cache_key(suspect), verdict, ttl_s)
+
+
+def classify(suspect: Suspect, tiers: Iterable[Judge]) -> Verdict:
+    """Ask the tiers in order; the first that does not pass decides. What nobody knows is unknown, and left alone."""
+    for tier in tiers:
+        verdict = tier.judge(suspect)
+        if verdict is not None:
+            return verdict
+    return Verdict.unknown(UNKNOWN_REASON)
+
+
+def combined(ours: Verdict, proposed: Verdict) -> Verdict:
+    """Weigh a late or remote proposal against what we know: it fills a gap and never takes back a suspicion.
+
+    A verdict of rules stands against any model. Against an unknown, the proposal decides.
+    """
+    if ours.category is Category.SUSPICIOUS or ours.tier is Tier.RULES:
+        return ours
+    return proposed if proposed.category is not Category.UNKNOWN else ours
