@@ -63,26 +63,33 @@ static __always_inline int send(struct cpu_counters *c, void *record, __u64 size
 	return 0;
 }
 
-static __always_inline __u64 ctime_ns_of(struct inode *inode)
+static __always_inline __u64 read_ctime_ns(struct inode *inode)
 {
 	struct inode___i_ctime *before_6_6 = (void *)inode;
 	struct inode_____i_ctime *before_6_11 = (void *)inode;
+	struct timespec64 ctime;
 
-	if (bpf_core_field_exists(inode->i_ctime_sec))
+	if (bpf_core_field_exists(inode->i_ctime_sec)) {
+		ctime.tv_sec = BPF_CORE_READ(inode, i_ctime_sec);
 		/*
 		 * The top bit says that somebody has asked for the time: 4e40eff0b573 "fs: add infrastructure for
 		 * multigrain timestamps" (in v6.13).
 		 */
-		return inode->i_ctime_sec * 1000000000ULL + (inode->i_ctime_nsec & 0x7fffffff);
-	if (bpf_core_field_exists(before_6_11->__i_ctime))
-		return before_6_11->__i_ctime.tv_sec * 1000000000ULL + before_6_11->__i_ctime.tv_nsec;
-	return before_6_6->i_ctime.tv_sec * 1000000000ULL + before_6_6->i_ctime.tv_nsec;
+		ctime.tv_nsec = BPF_CORE_READ(inode, i_ctime_nsec) & 0x7fffffff;
+	} else if (bpf_core_field_exists(before_6_11->__i_ctime)) {
+		ctime.tv_sec = BPF_CORE_READ(before_6_11, __i_ctime.tv_sec);
+		ctime.tv_nsec = BPF_CORE_READ(before_6_11, __i_ctime.tv_nsec);
+	} else {
+		ctime.tv_sec = BPF_CORE_READ(before_6_6, i_ctime.tv_sec);
+		ctime.tv_nsec = BPF_CORE_READ(before_6_6, i_ctime.tv_nsec);
+	}
+	return ctime.tv_sec * 1000000000ULL + ctime.tv_nsec;
 }
 
 static __always_inline void fill_file_id(struct file_id *id, struct inode *inode)
 {
 	id->ino = inode->i_ino;
-	id->ctime_ns = ctime_ns_of(inode);
+	id->ctime_ns = read_ctime_ns(inode);
 	id->dev = inode->i_sb->s_dev;
 	id->zero = 0;
 }

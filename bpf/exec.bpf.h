@@ -40,28 +40,41 @@ static __always_inline __u32 flags_of(struct linux_binprm *bprm, struct inode *i
 	return flags | EXEC_UNLINKED;
 }
 
+/*
+ * As exe_of() and fill_file_id(), by probe reads. Following typed pointers here, with their checks for NULL, gives the
+ * verifier three ways through each of seven rounds: 105 ms at load instead of 22, for some 100 ns less per ancestor.
+ */
+static __always_inline void fill_exe(struct file_id *exe, struct task_struct *task, struct task_struct *leader)
+{
+	struct mm_struct *mm = BPF_CORE_READ(task, mm);
+	struct inode *inode;
+
+	if (!mm)
+		mm = BPF_CORE_READ(leader, mm);
+	inode = BPF_CORE_READ(mm, exe_file, f_inode);
+	exe->ino = BPF_CORE_READ(inode, i_ino);
+	exe->dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	exe->ctime_ns = read_ctime_ns(inode);
+	exe->zero = 0;
+}
+
 /* Who started it, and who started that. Read before a short-lived parent is gone. */
 static __always_inline __u32 fill_lineage(struct ancestor *lineage, struct task_struct *task)
 {
-	struct inode *inode;
 	__u32 i;
 
 	for (i = 0; i < LINEAGE_MAX; i++) {
-		struct task_struct *parent = task->real_parent;
-		struct task_struct *leader = parent->group_leader;
+		struct task_struct *parent = BPF_CORE_READ(task, real_parent);
+		struct task_struct *leader = BPF_CORE_READ(parent, group_leader);
 		struct ancestor *above = &lineage[i];
 
-		above->tgid = leader->tgid;
+		above->tgid = BPF_CORE_READ(leader, tgid);
 		if (!above->tgid) /* the idle task is the parent of init */
 			break;
-		above->start_ns = leader->start_boottime;
+		above->start_ns = BPF_CORE_READ(leader, start_boottime);
 		above->zero = 0;
 		bpf_probe_read_kernel(above->comm, COMM_BYTES, leader->comm);
-		inode = exe_of(parent);
-		if (inode)
-			fill_file_id(&above->exe, inode);
-		else
-			__builtin_memset(&above->exe, 0, sizeof(above->exe));
+		fill_exe(&above->exe, parent, leader);
 		task = leader;
 	}
 	return i;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from brainkernel.model import Ancestor, Exec, Exit, FileId, Fork, ProcessEvent, ProcessKey
 from brainkernel.sense import exepath, wire
@@ -24,6 +24,12 @@ _MINOR_BITS, _MINOR_MASK = 20, 0xFFFFF  # of the kernel's dev_t
 _CACHE_MAX = 2048  # siblings share a lineage, runs of one program a file: both come back soon or never
 
 
+class _Lineage(NamedTuple):
+    ancestors: tuple[Ancestor, ...]
+    complete: bool
+    learned: int  # ExePaths.learned when it was made
+
+
 class EventAssembly:
     """Turns the records of one loader into events."""
 
@@ -33,7 +39,7 @@ class EventAssembly:
         self._exe_paths = exe_paths
         self._cgroup_paths = cgroup_paths
         self._files: dict[bytes, FileId | None] = {}
-        self._lineages: dict[bytes, tuple[Ancestor, ...]] = {}
+        self._lineages: dict[bytes, _Lineage] = {}
 
     def event_of(self, record: wire.Record) -> ProcessEvent:
         """Complete one record. What /proc can no longer tell stays empty."""
@@ -47,16 +53,15 @@ class EventAssembly:
 
     def _exec_of(self, record: wire.ExecRecord) -> Exec:
         key = ProcessKey.at(record.tgid, record.start_ns)
-        ancestors = self._lineages.get(record.lineage)
-        if ancestors is None:
-            ancestors = self._ancestors_of(record.lineage)
+        ancestors = self._ancestors_of(record.lineage)
         parent = ancestors[0] if ancestors else None
         file = self._file_of(record.exe)
         flags = record.flags
         filename = record.filename
         exe = self._exe_paths.of(file, key, "" if flags & _SCRIPT else filename, parent.key.tgid if parent else 0)
-        # Nobody will think about a remembered program's directory, and the look-up costs as much as all the rest.
-        cwd = "" if flags & _REMEMBERED else exepath.read_cwd(self._proc, key) or ""
+        # Nobody will think about where a remembered program runs, and the look-ups cost more than all the rest.
+        remembered = bool(flags & _REMEMBERED)
+        cwd = "" if remembered else exepath.read_cwd(self._proc, key) or ""
         return Exec(
             time_ns=record.time_ns,
             key=key,
@@ -71,7 +76,7 @@ class EventAssembly:
             uid=record.uid,
             euid=record.euid,
             cwd=cwd,
-            cgroup=self._cgroup_paths.of(record.cgroup_id, record.tgid),
+            cgroup=self._cgroup_paths.of(record.cgroup_id, 0 if remembered else record.tgid),
             cgroup_id=record.cgroup_id,
             tty=os.makedev(record.tty >> _MINOR_BITS, record.tty & _MINOR_MASK) if record.tty else 0,
             loginuid=None if record.loginuid == wire.NO_LOGINUID else record.loginuid,
@@ -98,14 +103,17 @@ class EventAssembly:
             return file
 
     def _ancestors_of(self, raw: bytes) -> tuple[Ancestor, ...]:
-        found = []
-        for tgid, start_ns, file, comm in ((r.tgid, r.start_ns, r.file, r.comm) for r in wire.ancestors_of(raw)):
-            key = ProcessKey.at(tgid, start_ns)
-            found.append(Ancestor(key, comm, file, self._exe_paths.of(file, key)))
-        ancestors = tuple(found)
-        # An ancestor whose path nobody knows yet may be known next time: it may exec, or its sibling may.
-        if all(a.exe or a.file is None for a in ancestors):
-            if len(self._lineages) >= _CACHE_MAX:
-                self._lineages.clear()
-            self._lineages[raw] = ancestors
+        found = self._lineages.get(raw)
+        # Incomplete: an ancestor's path may have become known since, but only if any did.
+        if found is not None and (found.complete or found.learned == self._exe_paths.learned):
+            return found.ancestors
+        ancestors = tuple(self._ancestor_of(record) for record in wire.ancestors_of(raw))
+        complete = all(a.exe or a.file is None for a in ancestors)
+        if len(self._lineages) >= _CACHE_MAX:
+            self._lineages.clear()
+        self._lineages[raw] = _Lineage(ancestors, complete, self._exe_paths.learned)
         return ancestors
+
+    def _ancestor_of(self, record: wire.AncestorRecord) -> Ancestor:
+        key = ProcessKey.at(record.tgid, record.start_ns)
+        return Ancestor(key, record.comm, record.file, self._exe_paths.of(record.file, key))

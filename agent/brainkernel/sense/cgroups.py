@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 _FILEID_KERNFS = 0xFE  # include/linux/exportfs.h
@@ -36,17 +37,28 @@ def read_cgroup(proc: Path, tgid: int) -> str | None:
         return None
 
 
-def find_cgroup2_mount(proc: Path) -> Path | None:
-    """Where the unified hierarchy is mounted: /sys/fs/cgroup, or .../unified on a hybrid host; None if nowhere."""
+@dataclass(frozen=True, slots=True)
+class CgroupMounts:
+    """Where the hierarchies are that name a process's place."""
+
+    unified: Path | None  # cgroup v2: /sys/fs/cgroup, or .../unified on a hybrid host
+    has_named: bool  # systemd keeps its tree in a v1 hierarchy: the unified one is then empty
+
+
+def read_mounts(proc: Path) -> CgroupMounts:
+    """Find them in /proc/self/mounts; nothing there is no error."""
+    unified = None
+    has_named = False
     try:
         lines = (proc / "self/mounts").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
-        return None
+        lines = []
     for line in lines:
-        _, where, kind, *_ = line.split(" ")
+        _, where, kind, options, *_ = line.split(" ")
         if kind == "cgroup2":
-            return Path(where)
-    return None
+            unified = unified or Path(where)
+        has_named |= kind == "cgroup" and "name=systemd" in options.split(",")
+    return CgroupMounts(unified, has_named)
 
 
 class CgroupPaths:
@@ -56,10 +68,10 @@ class CgroupPaths:
     that was in it has ended. That needs CAP_DAC_READ_SEARCH; without it /proc/PID/cgroup of the process is asked.
     """
 
-    def __init__(self, proc: Path, mount: Path | None, capacity: int = 4096) -> None:
-        """`mount` is that of the unified hierarchy, None if there is none."""
+    def __init__(self, proc: Path, mounts: CgroupMounts, capacity: int = 4096) -> None:
+        """`proc` is the mount point of procfs."""
         self._proc = proc
-        self._mount = mount
+        self._mounts = mounts
         self._mount_fd: int | None = None
         self._capacity = capacity
         self._paths: dict[int, str] = {}
@@ -72,15 +84,15 @@ class CgroupPaths:
             self._mount_fd = None
 
     def of(self, cgroup_id: int, tgid: int) -> str:
-        """The path of this id, of which `tgid` was a member; "" if nobody knows."""
+        """The path of this id, of which `tgid` was a member (0: do not ask it); "" if nobody knows."""
         path = self._paths.get(cgroup_id)
-        if path is None:
-            path = self._by_handle(cgroup_id)
-            # "/" may be the unused unified hierarchy of a v1 host: then the process knows better, and only for itself.
-            if path is None or path == "/":
-                return read_cgroup(self._proc, tgid) or path or ""
+        if path is not None:
+            return path
+        if not self._mounts.has_named and (path := self._by_handle(cgroup_id)) is not None:
             self._remember(cgroup_id, path)
-        return path
+            return path
+        # The process may have been moved since, so what it says is not remembered as the id's.
+        return (read_cgroup(self._proc, tgid) if tgid else None) or ""
 
     def _remember(self, cgroup_id: int, path: str) -> None:
         if len(self._paths) >= self._capacity:
@@ -88,11 +100,12 @@ class CgroupPaths:
         self._paths[cgroup_id] = path
 
     def _by_handle(self, cgroup_id: int) -> str | None:
-        if self._mount is None:
+        mount = self._mounts.unified
+        if mount is None:
             return None
         try:
             if self._mount_fd is None:
-                self._mount_fd = os.open(self._mount, os.O_DIRECTORY | os.O_CLOEXEC)
+                self._mount_fd = os.open(mount, os.O_DIRECTORY | os.O_CLOEXEC)
             handle = _FileHandle(_HANDLE_BYTES, _FILEID_KERNFS, cgroup_id)
             fd = self._libc.open_by_handle_at(self._mount_fd, ctypes.byref(handle), os.O_PATH | os.O_CLOEXEC)
             if fd < 0:
@@ -103,4 +116,4 @@ class CgroupPaths:
                 os.close(fd)
         except OSError:
             return None
-        return "/" + path.removeprefix(str(self._mount)).lstrip("/")
+        return "/" + path.removeprefix(str(mount)).lstrip("/")

@@ -15,7 +15,7 @@ from brainkernel.errors import SenseError
 from brainkernel.model import Suppressed
 from brainkernel.sense import hostcheck, wire
 from brainkernel.sense.assembly import EventAssembly
-from brainkernel.sense.cgroups import CgroupPaths, find_cgroup2_mount
+from brainkernel.sense.cgroups import CgroupPaths, read_mounts
 from brainkernel.sense.exepath import ExePaths
 from brainkernel.sense.libbpf import BpfMap, BpfObject, iterate, library
 from brainkernel.sense.loader import Fates, KernelCounters
@@ -105,8 +105,7 @@ class CoreLoader:
         except SenseError as error:
             self.close()
             raise SenseError(hostcheck.explained(error)) from error
-        mount = find_cgroup2_mount(options.proc)
-        self._cgroup_paths = CgroupPaths(options.proc, mount)
+        self._cgroup_paths = CgroupPaths(options.proc, read_mounts(options.proc))
         self._assembly = EventAssembly(options.proc, ExePaths(options.proc), self._cgroup_paths)
 
     def close(self) -> None:

@@ -82,6 +82,7 @@ class ExePaths:
         self._proc = proc
         self._capacity = capacity
         self._paths: dict[FileId, str] = {}
+        self.learned = 0  # how many paths were learned so far
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -91,6 +92,7 @@ class ExePaths:
         if len(self._paths) >= self._capacity and file not in self._paths:
             del self._paths[next(iter(self._paths))]
         self._paths[file] = path
+        self.learned += 1
 
     def known(self, file: FileId | None) -> str | None:
         """What was learned; None if nothing."""

@@ -208,17 +208,18 @@ _unpack_fork = FORK.struct.unpack_from
 _EXEC_SIZE = EXEC.size
 _EXE = slice(HEADER.size, HEADER.size + FILE_ID.size)
 _KIND_AT = HEADER.size - 4
+_KIND_EXEC, _KIND_EXIT, _KIND_FORK = int(Kind.EXEC), int(Kind.EXIT), int(Kind.FORK)  # an enum's value costs 100 ns
 
 
 def record_of(data: bytes) -> Record:
     """Decode one record of the ring buffer. Raises WireError."""
     kind = data[_KIND_AT] if len(data) > _KIND_AT else 0
-    if kind == Kind.EXEC.value:
+    if kind == _KIND_EXEC:
         return _exec_of(data)
-    if kind == Kind.EXIT.value and len(data) == EXIT.size:
+    if kind == _KIND_EXIT and len(data) == EXIT.size:
         time_ns, start_ns, _, tgid, _, exit_code, _ = _unpack_exit(data)
         return ExitRecord(time_ns, start_ns, tgid, exit_code)
-    if kind == Kind.FORK.value and len(data) == FORK.size:
+    if kind == _KIND_FORK and len(data) == FORK.size:
         time_ns, start_ns, _, tgid, _, parent_start_ns, parent_tgid, _ = _unpack_fork(data)
         return ForkRecord(time_ns, start_ns, tgid, parent_start_ns, parent_tgid)
     msg = f"kind {kind} of {len(data)} bytes is no record"
