@@ -58,7 +58,7 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Symptoms(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """When somebody is hurt: all of these must hold over the window before anything is limited."""
 
-    window_s: Annotated[Seconds, _setting("length of the window that is judged")] = 3.0
+    window_s: Annotated[Seconds, _setting("length of the window that is judged")] = 2.0
     pressure_pct: Annotated[Percent, _setting("PSI cpu 'some': share of the window in which a task waited")] = 10.0
     target_cpu_pct: Annotated[Percent, _setting("the target must use at least this share of one CPU")] = 25.0
     victim_wait_pct: Annotated[Percent, _setting("some other process must stand in a run queue at least this share of the window")] = 10.0

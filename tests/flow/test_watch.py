@@ -1,0 +1,191 @@
+"""The watch over those who run: from harm seen to a limit asked for, stepped up, measured and learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from brainkernel.clock import SimulatedClock
+from brainkernel.config import Config
+from brainkernel.gate.baseline import Baseline
+from brainkernel.learn.experience import Experience
+from brainkernel.metrics import Figures
+from brainkernel.model import Action, Decision, DecisionKind, Limit, Outcome, ProcessKey, Route, Suspect, Symptom
+from brainkernel.observe.window import Snapshot, TaskUse
+from brainkernel.watch import Ports, Watch
+from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
+
+HOG, VICTIM = 100, 200
+HOG_KEY = ProcessKey(HOG, HOG * SECOND_NS)
+
+
+@dataclass
+class Host:
+    """A host of two processes whose counters the test moves; the fake of everything around the watch."""
+
+    clock: SimulatedClock = field(default_factory=lambda: SimulatedClock(1000 * SECOND_NS))
+    hog_cpu_s: float = 0.0
+    victim_wait_s: float = 0.0
+    pressure_s: float = 0.0
+    decided: list[Decision] = field(default_factory=list)
+    steps: list[tuple[int, Limit]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    acts: bool = True
+    kind: DecisionKind = DecisionKind.LIMIT
+
+    def snapshot(self) -> Snapshot:
+        tasks = (
+            a_task(HOG, "hog", cpu_s=self.hog_cpu_s, cgroup_id=7),
+            a_task(VICTIM, "mysqld", wait_s=self.victim_wait_s, cgroup_id=8),
+        )
+        return Snapshot(
+            time_ns=self.clock.boot_ns(), tasks={t.key: t for t in tasks}, pressure_total_us=int(self.pressure_s * 1e6), run_queue=None
+        )
+
+    def suspect_of(self, use: TaskUse) -> Suspect | None:
+        assert use.comm == "hog", f"only the hog hurts, not {use.comm}"
+        return a_suspect("/opt/batch/hog", key=use.key)
+
+    def decide(self, suspect: Suspect, symptom: Symptom) -> Decision:
+        decision = Decision(
+            id=len(self.decided) + 1, time_ns=0, suspect=suspect, verdict=a_verdict(), kind=self.kind, reason="hurts",
+            symptom=symptom, limit=Limit(cpu_weight=20) if self.acts else None, acts=self.acts,
+        )  # fmt: skip
+        self.decided.append(decision)
+        return decision
+
+    def step(self, action_id: int, limit: Limit, expires_ns: int) -> None:
+        self.steps.append((action_id, limit))
+
+    def pass_seconds(self, watch: Watch, seconds: int, *, hurting: bool) -> None:
+        for _ in range(seconds):
+            self.clock.advance_to(self.clock.boot_ns() + SECOND_NS)
+            self.hog_cpu_s += 1.0 if hurting else 0.2
+            self.victim_wait_s += 0.5 if hurting else 0.0
+            self.pressure_s += 0.6 if hurting else 0.0
+            watch.tick()
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
+
+
+@pytest.fixture
+def experience() -> Experience:
+    return Experience()
+
+
+@pytest.fixture
+def watch(host: Host, experience: Experience) -> Watch:
+    ports = Ports(
+        snapshot=host.snapshot,
+        exe_of=lambda key: "/opt/batch/hog" if key == HOG_KEY else "/usr/sbin/mysqld",
+        suspect_of=host.suspect_of,
+        decide=host.decide,
+        run_queue_us=lambda _counts: None,
+        limits=host,
+        report_outcome=lambda _decision, outcome: host.outcomes.append(outcome),
+    )
+    return Watch(config=Config(), clock=host.clock, baseline=Baseline(), experience=experience, figures=Figures(), ports=ports)
+
+
+def the_action(host: Host, **changes: object) -> Action:
+    plain = Action(
+        id=1, target=HOG_KEY, comm="hog", route=Route.UNIT, unit="hog.service", cgroup="/system.slice/hog.service", cgroup_id=7,
+        limit=Limit(cpu_weight=20), changes=(), started_ns=host.clock.boot_ns(), expires_ns=host.clock.boot_ns() + 60 * SECOND_NS,
+    )  # fmt: skip
+    return replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def test_watch_decides_within_three_seconds_of_harm(host: Host, watch: Watch) -> None:
+    """The window of two seconds is over, and the hog has its decision, with the victim named."""
+    host.pass_seconds(watch, 3, hurting=True)
+
+    assert [d.suspect.key for d in host.decided] == [HOG_KEY]
+    assert host.decided[0].symptom is not None
+    assert host.decided[0].symptom.victims[0].comm == "mysqld"
+
+
+def test_watch_leaves_a_busy_host_alone_on_which_nobody_waits(host: Host, watch: Watch) -> None:
+    """CPU use alone is no harm."""
+    host.pass_seconds(watch, 30, hurting=False)
+
+    assert host.decided == []
+
+
+def test_watch_asks_once_while_a_limit_is_under_way(host: Host, watch: Watch) -> None:
+    """A slow systemd may take seconds; the same decision is not made at each tick meanwhile."""
+    host.pass_seconds(watch, 8, hurting=True)
+
+    assert len(host.decided) == 1
+    assert watch.limits_pending == 1
+
+
+def test_watch_steps_up_while_the_limit_does_not_help(host: Host, watch: Watch) -> None:
+    """A weight that changes nothing becomes a quota after its time, and only once."""
+    host.pass_seconds(watch, 3, hurting=True)
+    watch.applied(the_action(host))
+
+    host.pass_seconds(watch, 4, hurting=True)
+
+    assert host.steps == [(1, Limit(cpu_quota_pct=20.0))]
+
+
+def test_watch_keeps_a_limit_that_helps_and_measures_it(host: Host, watch: Watch) -> None:
+    """The victim waits no more: the outcome says so, and nothing is stepped."""
+    host.pass_seconds(watch, 3, hurting=True)
+    watch.applied(the_action(host))
+
+    host.pass_seconds(watch, 10, hurting=False)
+
+    assert host.steps == []
+    assert [o.helped for o in host.outcomes] == [True]
+    assert host.outcomes[0].text.startswith("mysqld waited 100 % less")
+
+
+def test_watch_gives_a_longer_lease_to_a_need_that_comes_back(host: Host, watch: Watch, experience: Experience) -> None:
+    """A limit that ended by its lease and is needed again at once may stand twice as long."""
+    host.pass_seconds(watch, 3, hurting=True)
+    action = the_action(host)
+    watch.applied(action)
+    suspect = host.decided[0].suspect
+    first_ns = watch.lease_ns_for(suspect)
+
+    host.pass_seconds(watch, 61, hurting=False)
+    watch.released(action)
+
+    assert watch.lease_ns_for(suspect) == 2 * first_ns
+    assert watch.actions == []
+
+
+def test_watch_judges_a_hog_again_after_its_limit_ended(host: Host, watch: Watch) -> None:
+    """Released and hurting again, it gets a new decision."""
+    host.pass_seconds(watch, 3, hurting=True)
+    action = the_action(host)
+    watch.applied(action)
+    host.pass_seconds(watch, 61, hurting=False)
+    watch.released(action)
+
+    host.pass_seconds(watch, 3, hurting=True)
+
+    assert len(host.decided) == 2
+
+
+def test_watch_does_not_repeat_a_refusal_at_each_tick(host: Host, watch: Watch) -> None:
+    """A protected program that uses much CPU is one decision in the debounce time, not one a second."""
+    host.acts, host.kind = False, DecisionKind.REFUSED
+
+    host.pass_seconds(watch, 20, hurting=True)
+
+    assert len(host.decided) == 1
+
+
+def test_watch_forgets_a_limit_that_act_could_not_set(host: Host, watch: Watch) -> None:
+    """It counts neither as pending nor as standing, and its decision is handed back to be told of."""
+    host.pass_seconds(watch, 3, hurting=True)
+
+    decision = watch.refused(1)
+
+    assert decision is host.decided[0]
+    assert watch.limits_pending == 0
