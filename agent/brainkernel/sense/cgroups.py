@@ -111,7 +111,7 @@ class CgroupPaths:
             if fd < 0:
                 return None
             try:
-                path = os.readlink(f"/proc/self/fd/{fd}")
+                path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 # in the event path: Path costs 10 us
             finally:
                 os.close(fd)
         except OSError:

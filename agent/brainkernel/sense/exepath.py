@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DELETED = " (deleted)"  # appended by d_path() to the path of an unlinked file
-_STAT_STARTTIME = 19  # field 22 of /proc/PID/stat, counted from the one after the name: proc(5)
+_STAT_TTY_NR, _STAT_STARTTIME = 4, 19  # fields 7 and 22 of /proc/PID/stat, counted from the third: proc(5)
+_NO_LOGINUID = 0xFFFF_FFFF
 
 
 def file_id_of(status: os.stat_result) -> FileId:
@@ -33,14 +34,42 @@ def same_file(wanted: FileId, status: os.stat_result) -> bool:
     return status.st_ino == wanted.ino and status.st_ctime_ns == wanted.ctime_ns
 
 
-def read_start_ns(proc: Path, tgid: int) -> int | None:
-    """When a process started (boot time, in clock ticks as ProcessKey has it); None if there is none."""
+def _read_stat(proc: Path, tgid: int) -> list[bytes] | None:
+    """The fields of /proc/PID/stat from the third on: the second is the name, which may hold anything."""
+    line = _read(f"{proc}/{tgid}/stat")
+    return line.rpartition(b")")[2].split() if line else None
+
+
+def _read(path: str) -> bytes | None:
     try:
-        with open(f"{proc}/{tgid}/stat", "rb") as file:  # noqa: PTH123 # in the event path: Path costs 10 us
-            line = file.read()
+        with open(path, "rb") as file:  # noqa: PTH123 # in the event path: Path costs 10 us
+            return file.read()
     except OSError:
         return None
-    return int(line.rpartition(b")")[2].split()[_STAT_STARTTIME]) * CLOCK_TICK_NS
+
+
+def read_start_ns(proc: Path, tgid: int) -> int | None:
+    """When a process started (boot time, in clock ticks as ProcessKey has it); None if there is none."""
+    fields = _read_stat(proc, tgid)
+    return int(fields[_STAT_STARTTIME]) * CLOCK_TICK_NS if fields else None
+
+
+def read_tty(proc: Path, tgid: int) -> int:
+    """The device number of the controlling terminal; 0 if there is none, or no process."""
+    fields = _read_stat(proc, tgid)
+    return int(fields[_STAT_TTY_NR]) if fields else 0
+
+
+def read_comm(proc: Path, tgid: int) -> str | None:
+    """The kernel's name of a process, at most 15 bytes; None if it is gone."""
+    comm = _read(f"{proc}/{tgid}/comm")
+    return comm.removesuffix(b"\n").decode("utf-8", "surrogateescape") if comm is not None else None
+
+
+def read_loginuid(proc: Path, tgid: int) -> int | None:
+    """Who logged in to start this, through whatever su and sudo; None if nobody did, or without CONFIG_AUDIT."""
+    text = _read(f"{proc}/{tgid}/loginuid")
+    return int(text) if text and int(text) != _NO_LOGINUID else None
 
 
 def is_same_process(proc: Path, key: ProcessKey) -> bool:
@@ -51,7 +80,7 @@ def is_same_process(proc: Path, key: ProcessKey) -> bool:
 def read_cwd(proc: Path, key: ProcessKey) -> str | None:
     """The working directory of a process; None if it is gone, was replaced, or may not be looked at."""
     try:
-        cwd = os.readlink(f"{proc}/{key.tgid}/cwd")
+        cwd = os.readlink(f"{proc}/{key.tgid}/cwd")  # noqa: PTH115 # see _read
     except OSError:
         return None
     return cwd if is_same_process(proc, key) else None
@@ -66,7 +95,7 @@ def read_exe(proc: Path, tgid: int) -> tuple[str, os.stat_result] | None:
     # The descriptor pins the file: an exec between the two calls cannot pair the path of one with the inode of another.
     try:
         status = os.fstat(fd)
-        path = os.readlink(f"/proc/self/fd/{fd}")
+        path = os.readlink(f"/proc/self/fd/{fd}")  # noqa: PTH115 # see _read
     except OSError:
         return None
     finally:
@@ -128,7 +157,7 @@ class ExePaths:
             return None
         start = filename if filename.startswith("/") else f"{self._proc}/{parent_tgid}/cwd/{filename}"
         try:
-            status = os.stat(start)
+            status = os.stat(start)  # noqa: PTH116 # see _read
             if not stat.S_ISREG(status.st_mode) or not same_file(file, status):
                 return None
             return os.path.realpath(start)

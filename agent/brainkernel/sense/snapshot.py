@@ -1,0 +1,127 @@
+"""The processes that run already when the agent starts, as if their execs had been seen.
+
+psutil lists them and reads what is the same everywhere; what must agree with the kernel's records to the bit (start
+time, file, cgroup) is read here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import psutil
+
+from brainkernel.model import Ancestor, Exec, ProcessKey
+from brainkernel.sense import exepath
+from brainkernel.sense.cgroups import read_cgroup
+from brainkernel.sense.marks import marks_of
+
+if TYPE_CHECKING:
+    import os
+    from pathlib import Path
+
+_ANCESTORS_MAX = 7  # as many as an exec record has: LINEAGE_MAX in bpf/event.h
+_GONE = (psutil.NoSuchProcess, psutil.AccessDenied, OSError)
+
+
+def read_running(proc: Path) -> list[Exec]:
+    """Every process but kernel threads, oldest first, as one Exec each at the time it started.
+
+    A process that ends while it is read is left out. `filename` is not known any more, so it is "".
+    """
+    seen: dict[int, _Seen] = {}
+    for process in psutil.process_iter():
+        with contextlib.suppress(*_GONE):
+            if (found := _Seen.read(process, proc)) is not None:
+                seen[process.pid] = found
+    return sorted((_exec_of(found, seen) for found in seen.values()), key=lambda e: e.time_ns)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One process as it was read; the ancestors come when all were."""
+
+    key: ProcessKey
+    exe: str
+    status: os.stat_result
+    ppid: int
+    argv: tuple[str, ...]
+    comm: str
+    uid: int
+    euid: int
+    tty: int
+    loginuid: int | None
+    cwd: str
+    cgroup: str
+
+    @classmethod
+    def read(cls, process: psutil.Process, proc: Path) -> _Seen | None:
+        """Read it; None for a kernel thread and for one that ended meanwhile."""
+        pid = process.pid
+        start_ns = exepath.read_start_ns(proc, pid)
+        executable = exepath.read_exe(proc, pid)
+        if start_ns is None or executable is None:  # a kernel thread has no executable, a zombie none any more
+            return None
+        key = ProcessKey.at(pid, start_ns)
+        with process.oneshot():
+            uids = process.uids()
+            seen = cls(
+                key=key,
+                exe=executable[0],
+                status=executable[1],
+                ppid=process.ppid(),
+                argv=tuple(process.cmdline()),
+                comm=exepath.read_comm(proc, pid) or "",
+                uid=uids.real,
+                euid=uids.effective,
+                tty=exepath.read_tty(proc, pid),
+                loginuid=exepath.read_loginuid(proc, pid),
+                cwd=exepath.read_cwd(proc, key) or "",
+                cgroup=read_cgroup(proc, pid) or "",
+            )
+        return seen if exepath.is_same_process(proc, key) else None
+
+
+def _exec_of(seen: _Seen, all_seen: dict[int, _Seen]) -> Exec:
+    ancestors = _ancestors_of(seen, all_seen)
+    parent = ancestors[0] if ancestors else None
+    memfd = seen.exe.startswith("/memfd:")
+    return Exec(
+        time_ns=seen.key.start_ns,
+        key=seen.key,
+        parent=parent.key if parent else None,
+        exe=seen.exe,
+        file=exepath.file_id_of(seen.status),
+        parent_exe=parent.exe if parent else "",
+        parent_file=parent.file if parent else None,
+        argv=seen.argv,
+        comm=seen.comm,
+        uid=seen.uid,
+        euid=seen.euid,
+        cwd=seen.cwd,
+        cgroup=seen.cgroup,
+        tty=seen.tty,
+        loginuid=seen.loginuid,
+        # argv may have been overwritten since the start ("sshd: user [priv]"), so it is not held against the file.
+        marks=marks_of(
+            exe=seen.exe,
+            filename="",
+            argv=seen.argv,
+            unlinked=seen.status.st_nlink == 0,
+            memfd=memfd,
+            script=True,
+            cut=False,
+            setuid=seen.uid != seen.euid,
+        ),
+        ancestors=ancestors,
+    )
+
+
+def _ancestors_of(seen: _Seen, all_seen: dict[int, _Seen]) -> tuple[Ancestor, ...]:
+    found: list[Ancestor] = []
+    above = all_seen.get(seen.ppid)
+    while above is not None and len(found) < _ANCESTORS_MAX:
+        found.append(Ancestor(above.key, above.comm, exepath.file_id_of(above.status), above.exe))
+        above = all_seen.get(above.ppid)
+    return tuple(found)
