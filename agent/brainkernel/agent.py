@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from brainkernel.daemon import Source
     from brainkernel.learn.experience import Experience
     from brainkernel.link.asker import Asker
+    from brainkernel.link.messages import Hello
     from brainkernel.metrics import Figures
     from brainkernel.model import Action, Decision, Outcome
     from brainkernel.report import Report
@@ -89,6 +90,8 @@ class Agent:
         self._started_ns = parts.clock.boot_ns()
         self._wishes: list[_Wish] = []
         self._limits: dict[int, control.Limited] = {}
+        self._greeted: Hello | None = None
+        self._last: control.Counts | None = None  # once the loader is closed
         self.control: ControlServer | None = None
 
     def sources(self) -> list[tuple[Source, Callable[[], None]]]:
@@ -106,6 +109,8 @@ class Agent:
         """Take what waits without a wakeup, and go on with those about whom the LLM answered."""
         self._drain()
         self._p.starts.collect()
+        if self._p.asker.hello is not self._greeted:
+            self._greet(self._p.asker.hello)
         return ANSWER_DUE_S if self._p.asking.busy else DRAIN_DUE_S
 
     def tick(self) -> None:
@@ -135,6 +140,7 @@ class Agent:
         """Count and write for the last time, and let go of everything."""
         self._drain()
         self._count()
+        self._last = self._counts()
         self._p.flush()
         if self.control is not None:
             self.control.close()
@@ -172,7 +178,7 @@ class Agent:
         """What a run in the foreground tells at its end."""
         return control.Summary(
             seconds=(self._p.clock.boot_ns() - self._started_ns) / 1e9,
-            counts=self._counts(),
+            counts=self._last or self._counts(),
             stages=status.stages_of(self._p.figures),
             limits=tuple(self._limits.values()),
         )
@@ -211,6 +217,16 @@ class Agent:
         self._p.report.outcome(decision, outcome)
         if (limited := self._limits.get(decision.id)) is not None:
             self._limits[decision.id] = msgspec.structs.replace(limited, effect=outcome.text)
+
+    def _greet(self, hello: Hello | None) -> None:
+        self._greeted = hello
+        if hello is None:
+            self._p.report.notice("the gateway went away: rules, package knowledge and earlier verdicts decide alone")
+            return
+        model = f" {hello.model}" if hello.model else ""
+        self._p.report.notice(f"LLM {hello.backend}{model}: {hello.reason}")
+        if hello.listening:
+            self._p.report.notice(f"metrics at http://{hello.listening}/metrics")
 
     def _drain(self) -> None:
         for event in self._p.chosen.loader.drain():

@@ -115,7 +115,7 @@ class _Composition:
         agent.control = ControlServer(
             self.paths.runtime_dir / SOCKET_NAME, AgentCommands(agent, self.store.decisions), self.clock, self.figures
         )
-        self.outside.start(self.facts, (self.loader.loader.name, self.loader.why), self.switch.mode)
+        self.outside.notice(f"loader {self.loader.loader.name}: {self.loader.why}")
         return agent
 
     def _loader(self) -> Chosen:

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from brainkernel.clock import Clock
-    from brainkernel.host import HostFacts
-    from brainkernel.link.control import LlmUse, Summary
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
     from brainkernel.store import Decisions
 
 
-class Report:
-    """Someone who is told, and by default takes no notice. No method may wait or raise."""
-
-    def start(self, facts: HostFacts, loader: tuple[str, str], mode: str) -> None:
-        """What this host can do, the loader and why it was chosen; before the first event."""
-
-    def llm(self, use: LlmUse) -> None:
-        """Which language model is asked from now on, and why."""
+class Report(Protocol):
+    """Someone who is told. No method may wait or raise."""
 
     def event(self, event: Exec, *, passed: bool) -> None:
         """A program started; `passed`: the gate let it through, so a decision follows."""
@@ -44,12 +36,9 @@ class Report:
     def notice(self, text: str) -> None:
         """Something a person should know."""
 
-    def summary(self, summary: Summary) -> None:
-        """The run has ended."""
-
 
 class Everybody(Report):
-    """Tells several, in order, of what happens between start and summary."""
+    """Tells several, in order."""
 
     def __init__(self, reports: Sequence[Report]) -> None:
         self._reports = reports
@@ -89,18 +78,16 @@ class Everybody(Report):
         for report in self._reports:
             report.notice(text)
 
-    def llm(self, use: LlmUse) -> None:
-        """Tell all."""
-        for report in self._reports:
-            report.llm(use)
-
 
 class Archive(Report):
-    """Puts down what `explain` will show. Events are not kept: the baseline is."""
+    """Puts down what `explain` will show."""
 
     def __init__(self, decisions: Decisions, clock: Clock) -> None:
         self._decisions = decisions
         self._clock = clock
+
+    def event(self, event: Exec, *, passed: bool) -> None:
+        """Events are not kept: the baseline is."""
 
     def decision(self, decision: Decision) -> None:
         """Keep it."""
@@ -121,3 +108,6 @@ class Archive(Report):
     def outcome(self, _decision: Decision, outcome: Outcome) -> None:
         """Keep the latest with its decision."""
         self._decisions.attach_outcome(outcome)
+
+    def notice(self, text: str) -> None:
+        """Notices are for people who are there."""
