@@ -41,7 +41,7 @@ from brainkernel.sense.core import CoreLoader, CoreOptions
 from brainkernel.sense.loader import choose
 from brainkernel.sense.pressure import read_cpu_some_us
 from brainkernel.sense.runqueue import quantile_us
-from brainkernel.sense.snapshot import running_program, running_programs
+from brainkernel.sense.snapshot import read_process, read_running
 from brainkernel.starts import Starts
 from brainkernel.store import open_store
 from brainkernel.watch import Ports, Watch
@@ -157,7 +157,7 @@ class _Composition:
         for wall_ns, lesson in self.store.lessons.since(self.clock.wall_ns() - NS_PER_DAY):
             self.experience.learn(lesson, wall_ns)
         self.memory.preload()
-        for event in running_programs(self.paths.proc):
+        for event in read_running(self.paths.proc):
             self.table.on_exec(event)
             self.memory.running(event)
         self.enricher.prepare()
@@ -264,7 +264,7 @@ class _Composition:
         return known.exe if known else ""
 
     def _running_suspect(self, use: TaskUse) -> Suspect | None:
-        event = running_program(self.paths.proc, use.key)
+        event = read_process(self.paths.proc, use.key)
         if event is None:
             return None
         self.table.on_exec(event)

@@ -38,6 +38,22 @@ def read_running(proc: Path) -> list[Exec]:
     return sorted((_exec_of(found, seen) for found in seen.values()), key=lambda e: e.time_ns)
 
 
+def read_process(proc: Path, key: ProcessKey) -> Exec | None:
+    """One running process with its living ancestors; None if it ended, also when its pid is another's by now."""
+    seen: dict[int, _Seen] = {}
+    pid = key.tgid
+    while pid > 0 and pid not in seen and len(seen) <= _ANCESTORS_MAX:
+        found = None
+        with contextlib.suppress(*_GONE):
+            found = _Seen.read(psutil.Process(pid), proc)
+        if found is None:
+            break
+        seen[pid] = found
+        pid = found.ppid
+    target = seen.get(key.tgid)
+    return _exec_of(target, seen) if target is not None and target.key == key else None
+
+
 @dataclass(slots=True)
 class _Seen:
     """One process as it was read; the ancestors come when all were."""
