@@ -1,0 +1,124 @@
+"""What a language model gets to see of a suspect: redacted, then shortened, then escaped, in this order.
+
+Shortened before it is redacted, half a secret could stay; redacted after it is escaped, it would not be recognised.
+Of everything too long the beginning and the end stay: who fills a command line to push the truth out of the window
+has both ends of it in sight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from brainkernel.classify.redact import redacted_argv, redacted_path
+from brainkernel.classify.redact_person import names_in
+from brainkernel.escape import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from brainkernel.model import Evidence, Package, Suspect
+
+# Together some 1200 characters at most: 400 tokens, and usually a quarter of that.
+_ARGV_CHARS = 600
+_ARGS_MAX = 24
+_ARG_CHARS = 240
+_EXE_CHARS = 160
+_PATH_CHARS = 120
+_PARENT_CHARS = 64
+_PARENTS_MAX = 6
+_COMM_CHARS = 32  # TASK_COMM_LEN is 16, before escaping
+_EVIDENCE_CHARS = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedactedQuestion:
+    """One program as it may leave the daemon. The fields are those of `link.messages.Question`, within its bounds."""
+
+    exe: str
+    argv: tuple[str, ...]
+    comm: str
+    parents: tuple[str, ...]
+    uid: int
+    cwd: str
+    cgroup: str
+    evidence: dict[str, str] = field(default_factory=dict)
+
+
+def question_of(suspect: Suspect) -> RedactedQuestion:
+    """Make the question about a suspect. Pure; never raises, whatever the process put into its strings."""
+    program = suspect.program
+    names = names_in((program.exe, program.cwd, program.filename, suspect.evidence.script, *program.argv[:64]))
+
+    def shown(text: str, limit: int) -> str:
+        return shortened(escaped(redacted_path(text, names=names), limit * 4), limit)
+
+    return RedactedQuestion(
+        exe=shown(program.exe, _EXE_CHARS),
+        argv=_argv_of(redacted_argv(program.argv, names=names)),
+        comm=shown(program.comm, _COMM_CHARS),
+        parents=tuple(shown(p, _PARENT_CHARS) for p in program.parents[:_PARENTS_MAX]),
+        uid=program.uid,
+        cwd=shown(program.cwd, _PATH_CHARS),
+        cgroup=shown(program.cgroup, _PATH_CHARS),
+        evidence={k: shown(v, _EVIDENCE_CHARS) for k, v in _evidence_of(suspect) if v},
+    )
+
+
+def shortened(text: str, limit: int) -> str:
+    """Cut the middle out of a text that is longer than `limit`, and say how much went."""
+    if len(text) <= limit:
+        return text
+    gap = f" ...{len(text) - limit} more... "
+    kept = max(2, limit - len(gap))
+    return f"{text[: kept - kept // 3]}{gap}{text[-(kept // 3) :]}"
+
+
+def _argv_of(argv: tuple[str, ...]) -> tuple[str, ...]:
+    shown = [shortened(escaped(_middle_cut(a), 8 * _ARG_CHARS), _ARG_CHARS) for a in (*argv[:_ARGS_MAX], *argv[_ARGS_MAX:][-_ARGS_MAX:])]
+    head: list[str] = []
+    tail: list[str] = []
+    left = _ARGV_CHARS
+    # From both ends by turns, so that a long middle is what goes.
+    while shown and len(head) + len(tail) < _ARGS_MAX:
+        arg = shown.pop(0) if len(head) <= len(tail) else shown.pop()
+        left -= len(arg) + 1
+        if left < 0 and head:
+            shown.append(arg)
+            break
+        (head if len(head) <= len(tail) else tail).append(arg)
+    missing = len(argv) - len(head) - len(tail)
+    return (*head, *((f"...{missing} more arguments...",) if missing else ()), *reversed(tail))
+
+
+def _middle_cut(arg: str) -> str:
+    # `escaped` cuts at the end; what is far too long loses its middle first.
+    return arg if len(arg) <= 4 * _ARG_CHARS else f"{arg[: 2 * _ARG_CHARS]} ...{len(arg) - 4 * _ARG_CHARS} more... {arg[-2 * _ARG_CHARS :]}"
+
+
+def _evidence_of(suspect: Suspect) -> Iterable[tuple[str, str]]:
+    evidence = suspect.evidence
+    yield "package", _package_text(evidence)
+    yield "unit", evidence.unit.name if evidence.unit else ""
+    yield "unit_description", evidence.unit.description if evidence.unit else ""
+    yield "triggered_by", ", ".join(evidence.unit.triggered_by[:3]) if evidence.unit else ""
+    yield "user_unit", "yes" if evidence.unit and evidence.unit.user_uid is not None else ""
+    yield "script", evidence.script
+    yield "script_package", _named(evidence.script_package) if evidence.script_package else ""
+    yield "container", evidence.container
+    yield "session", evidence.session
+    yield "tty", evidence.tty
+    yield "marks", ", ".join(sorted(m.value for m in evidence.marks))
+    yield "seen_because", "; ".join(r.text for r in suspect.reasons[:3])
+
+
+def _package_text(evidence: Evidence) -> str:
+    if evidence.package is None:
+        return "none owns this file" if evidence.unowned else ""
+    state = "" if evidence.package.state.value == "verified" else f", file {evidence.package.state.value}"
+    return _named(evidence.package) + state
+
+
+def _named(package: Package) -> str:
+    about = ", ".join(filter(None, (package.section, package.summary)))
+    return f"{package.name} ({about})" if about else package.name

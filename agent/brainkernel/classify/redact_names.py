@@ -1,0 +1,149 @@
+"""Which names stand for a secret, and which values under such a name are one."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from functools import lru_cache
+from itertools import pairwise
+
+REDACTED = "<redacted>"
+
+# A name is cut into words: "MYSQL_ROOT_PASSWORD", "keyStorePassword", "auth.password", "x-api-key".
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+# The last word decides. Strong: any value is a secret. Weak: only a value that looks like one.
+_STRONG = frozenset(
+    "password passwd passphrase passwort kennwort passcode passwords pass pwd pw psk pin puk secret secrets token apikey authtoken "
+    "accesstoken privatekey secretkey accesskey accountkey masterkey sessionkey signingkey encryptionkey sharedkey presharedkey licensekey "
+    "bearer jwt authorization cookie cookies mnemonic otp totp seedphrase webhook requirepass masterauth storepass keypass userpass dbpass "
+    "credential authkey sas sessionid sessid phpsessid csrftoken xsrf pgpassword userpwd passkey mypass secretid wpapsk pskhex "
+    "storepasswd upw opw apitoken clientsecret sshpass nthash lmhash aeskey rpcpassword".split()
+)
+_WEAK = frozenset("key auth sig signature salt seed session sid code nonce login creds credentials hexkey".split())
+# "key" after one of these is a secret key whatever it looks like; after others only if it looks like one.
+_SECRET_KEYS = frozenset(
+    "api secret access private account master encryption signing shared preshared auth license licence app client service storage stream "
+    "deploy activation registration integration application crypt hmac wep wpa authentication decryption project server".split()
+)
+_OTHER_KEYS = frozenset(
+    "cache sort partition primary foreign public pub host recv group object index hot short routing idempotency range row order map unique "
+    "known trusted dnssec search send list export import default gpg pgp fetch delete sign hash compose meta super modifier on no lang".split()
+)
+# "password" and its like after one of these is a switch or a number, not a name for a secret.
+_NOT_BEFORE = frozenset(
+    "no without max min num with ask require requires use forget skip disable enable reset show generate gen list count change expire get "
+    "read print force total check validate new-line is has allow next per prompt n lower".split()
+)
+_SINGULAR_COUNTS = frozenset(("tokens", "secrets", "passwords"))
+_REFERENCE_WORDS = frozenset(
+    "true false yes no none null nil on off stdin prompt ask env auto required optional disabled enabled never always default keep file "
+    "undefined publickey keyboard-interactive gssapi plain files keyring file- encrypted inherit".split()
+)
+_VARIABLE = re.compile(
+    r"\$(?:\w+|\{[^{}]{1,200}\}|\(.*|\W?|\{\{.*)|`.*|%\w+%|%[sd]|\{\{.*\}\}|\{\w*\}|<[\w ./:-]{1,60}>|\[\w+\]|[*x•]{3,}|\.{3}|\?+",
+    re.DOTALL,
+)
+_PATH = re.compile(
+    r"(?:@?(?:/(?:etc|var|run|home|root|usr|opt|srv|tmp|dev|proc|mnt|media|data|app|secrets?|vault|builds?|boot|sys|workspace|config|certs?|keys?|Users|"
+    r"work|lib|snap|nix|sbin|bin)(?:/|$)|~[\w.-]*/|\.{1,2}/)[^\s]*)|@[\w./-]+\.[a-z]{2,5}"
+)
+_FILE_NAME = re.compile(
+    r"[\w./@+-]{1,120}\.(?:pem|key|crt|cer|der|csr|json|ya?ml|txt|p12|pfx|jks|gpg|asc|pub|env|toml|ini|conf|cfg|c|h|cc|cpp|py|js|ts|go|rs|php|sh|kdbx|db|xml|html?|md|log|sql|out|o|d|secret|pw|tar|gz)"
+)
+_SOURCE = re.compile(r"(?:env|file|fd|stdin|cmd|vault|arn|ref|secretRef|awskms|gcpkms|pkcs11|keyring|op|ssm|sm)(?::.*)?", re.DOTALL)
+_CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|blake\w{1,3})[:-]", re.IGNORECASE)
+_COUNT = re.compile(r"\d{1,9}(?:\.\d+)?[kKmMgG]?|0x[0-9a-fA-F]{1,4}")
+
+
+@lru_cache(maxsize=512)
+def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
+    """How surely a value under this name is a secret: 2 always, 1 if it looks like one, 0 never."""
+    words = [w.lower() for w in _WORD.findall(name[-160:])]
+    while words and words[-1].isdecimal():  # password1
+        words.pop()
+    if not words:
+        return 0
+    if "".join(words[-3:]) == "secretkeybase" or words[-2:] == ["account", "key"]:
+        return 2
+    last, before = words[-1], words[-2] if len(words) > 1 else ""
+    joined = "".join(words)
+    if last == "key":
+        if before in _OTHER_KEYS:
+            return 0
+        return 2 if before in _SECRET_KEYS or "secret" in words or "private" in words else 1
+    if last in ("extraheader", "headers", "header"):
+        return 0
+    if last in _STRONG or _ends_like_password(last) or (len(words) <= 3 and joined in _STRONG):  # noqa: PLR2004 # "api token"
+        return 0 if before in _NOT_BEFORE else 2
+    if last == "id" and before in ("secret", "session"):
+        return 2 if before == "secret" else 1
+    return 1 if last in _WEAK else 0
+
+
+def _ends_like_password(word: str) -> bool:
+    # PGPASSWORD, SSHPASS, rootpw, dbpassword, mytoken: no separator to cut at.
+    return word.endswith(("password", "passwd", "passphrase", "secret", "apikey", "authtoken", "passwort")) or (
+        len(word) <= 12 and word.endswith(("pass", "pwd")) and word not in ("bypass", "compass", "trespass", "overpass", "underpass", "cwd")
+    )  # fmt: skip
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether a value under a name must not leave."""
+    strength = strength_of(name)
+    if strength == 0 or is_reference(value):
+        return False
+    if strength == 1:
+        return looks_random(value)
+    words = [w.lower() for w in _WORD.findall(name)]
+    if words == ["pass"]:
+        return value not in ("1", "2", "3")  # of an encoder
+    return not (words[-1] == "token" and _COUNT.fullmatch(value))
+
+
+def is_reference(value: str) -> bool:
+    """Whether a value only says where the secret is: a variable, a file, a placeholder, a switch."""
+    bare = value.strip("\"'\\ ")
+    return (
+        not bare
+        or bare in ("-", "--")
+        or bare.startswith(REDACTED)
+        or bare.lower() in _REFERENCE_WORDS
+        or (
+            len(bare) < 300
+            and bool(_VARIABLE.fullmatch(bare) or _PATH.fullmatch(bare) or _FILE_NAME.fullmatch(bare) or _SOURCE.fullmatch(bare))
+        )
+    )
+
+
+def looks_random(value: str) -> bool:
+    """Whether a string looks made by a generator: long, without spaces, letters and digits mixed."""
+    bare = value.strip("\"'\\").removeprefix("0x")
+    if _CHECKSUM.match(bare):
+        return False
+    if not 16 <= len(bare) <= 4096 or not bare.isascii() or any(c.isspace() for c in bare):  # noqa: PLR2004
+        return _is_coded_login(bare)
+    digits = sum(c.isdigit() for c in bare)
+    letters = sum(c.isalpha() for c in bare)
+    if digits + letters < 0.85 * len(bare) or letters == 0:
+        return False
+    if all(c in "0123456789abcdefABCDEF" for c in bare):
+        return digits > 0 and len(bare) >= 24  # noqa: PLR2004 # 96 bits
+    changes = sum(_kind(a) != _kind(b) for a, b in pairwise(bare))
+    return (digits >= 2 and changes >= len(bare) / 5) or (digits > 0 and changes >= len(bare) / 3) or _is_coded_login(bare)  # noqa: PLR2004
+
+
+def _kind(char: str) -> int:
+    return 0 if char.isdigit() else 1 if char.islower() else 2 if char.isupper() else 3
+
+
+def _is_coded_login(text: str) -> bool:
+    # base64 of "user:password", as in docker's config.json and in basic authentication
+    if not 8 <= len(text) <= 400 or not re.fullmatch(r"[A-Za-z0-9+/]+={0,2}", text):  # noqa: PLR2004
+        return False
+    try:
+        plain = base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return False
+    return ":" in plain and plain.isprintable()
