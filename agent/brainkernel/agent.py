@@ -225,8 +225,6 @@ class Agent:
             return
         model = f" {hello.model}" if hello.model else ""
         self._p.report.notice(f"LLM {hello.backend}{model}: {hello.reason}")
-        if hello.listening:
-            self._p.report.notice(f"metrics at http://{hello.listening}/metrics")
 
     def _drain(self) -> None:
         for event in self._p.chosen.loader.drain():

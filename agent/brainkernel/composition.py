@@ -239,6 +239,9 @@ class _Composition:
     def _lease_ns_for(self, suspect: Suspect) -> int:
         return self.watch.lease_ns_for(suspect)
 
+    def _answered(self, suspect: Suspect) -> None:
+        self.watch.reconsider(suspect.key)
+
     def _measured(self, decision: Decision, outcome: Outcome) -> None:
         self.built.measured(decision, outcome)
 

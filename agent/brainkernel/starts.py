@@ -43,14 +43,16 @@ class Starts:
         report: Report,
         remember: Callable[[Exec], None],
         waiting: Callable[[], list[tuple[Suspect, Verdict]]],
+        answered: Callable[[Suspect], None],
     ) -> None:
-        """Take the stages and who is told; `remember` teaches the gate in the kernel, `waiting` gives what the LLM answered."""
+        """Take the stages and who is told; `remember` teaches the gate in the kernel, `waiting` gives what the LLM answered, `answered` is told of whom."""
         self._stages = stages
         self._lineage = lineage
         self._figures = figures
         self._report = report
         self._remember = remember
         self._waiting = waiting
+        self._answered = answered
 
     def on_event(self, event: ProcessEvent) -> None:
         """Take one event from a loader."""
@@ -84,10 +86,12 @@ class Starts:
         """Go on with those about whom the LLM has answered, or has not in time."""
         for suspect, verdict in self._waiting():
             self.decide(suspect, verdict, None)
+            self._answered(suspect)
 
     def judge_and_decide(self, suspect: Suspect, symptom: Symptom) -> Decision:
         """Carry a running program that hurts others through the same stages; an LLM is asked, not waited for."""
         suspect, verdict = judge(suspect, self._stages)
+        self._figures.add(SUSPECTS, suspect.reasons[0].code.value)
         return self.decide(suspect, verdict, symptom)
 
     def decide(self, suspect: Suspect, verdict: Verdict, symptom: Symptom | None) -> Decision:

@@ -10,7 +10,6 @@ from brainkernel.decide.ladder import Held, lease_ns_of, steps_up
 from brainkernel.gate.anomaly import anomalies_of
 from brainkernel.learn.experience import Experience, lesson_of
 from brainkernel.metrics import PRESSURE, RUN_QUEUE_SECONDS
-from brainkernel.model import Decision, DecisionKind, Outcome
 from brainkernel.observe.effect import Before, outcome_of
 from brainkernel.observe.symptom import Culprit, culprits_of, symptom_of
 from brainkernel.observe.window import History
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.config import Config
     from brainkernel.gate.baseline import Baseline
     from brainkernel.metrics import Figures
-    from brainkernel.model import Action, Limit, ProcessKey, Suspect, Symptom
+    from brainkernel.model import Action, Decision, Limit, Outcome, ProcessKey, Suspect, Symptom
     from brainkernel.observe.window import Snapshot, TaskUse, Window
 
 NS_PER_S = 1_000_000_000
@@ -72,7 +71,7 @@ class Watch:
         self._history = History(2 * int(config.symptoms.window_s * NS_PER_S))
         self._tended: dict[int, _Tended] = {}
         self._asked_for: dict[int, tuple[Decision, tuple[int, str]]] = {}  # limits under way
-        self._said: dict[ProcessKey, tuple[DecisionKind, int]] = {}  # the last decision on each process, and when
+        self._said: dict[ProcessKey, int] = {}  # when each process was decided about last
 
     def tick(self) -> None:
         """Take a sample, judge those who hurt others, tend the limits."""
@@ -111,6 +110,10 @@ class Watch:
             return tended.decision
         asked = self._asked_for.pop(decision_id, None)
         return asked[0] if asked else None
+
+    def reconsider(self, key: ProcessKey) -> None:
+        """Decide about a process again as soon as it hurts, because more is known of it now."""
+        self._said.pop(key, None)
 
     def released(self, action: Action) -> None:
         """Take note that a limit stands no more."""
@@ -156,18 +159,14 @@ class Watch:
         reasons = anomalies_of(suspect.program.exe, cpu_pct, culprit.symptom, self._baseline, self.config.gate)
         suspect = replace(suspect, reasons=reasons, seen_ns=window.end_ns)
         decision = self._ports.decide(suspect, culprit.symptom)
-        self._said[suspect.key] = (decision.kind, self._clock.boot_ns())
+        self._said[suspect.key] = self._clock.boot_ns()
         if decision.acts:
             self._asked_for[decision.id] = (decision, culprit.worst.job)
 
     def _said_lately(self, key: ProcessKey) -> bool:
-        # A limit proposed in observe mode, a refusal or a shrug is worth saying once per debounce time; while the
-        # program is still unknown (an LLM may be thinking) it is asked again at each check, which the cache answers.
-        if (said := self._said.get(key)) is None:
-            return False
-        kind, when_ns = said
-        wait_s = self.config.symptoms.window_s if kind is DecisionKind.LEAVE else self.config.gate.debounce_s
-        return self._clock.boot_ns() - when_ns < wait_s * NS_PER_S
+        # Proposed in observe mode, refused or left alone: worth saying once per debounce time.
+        said_ns = self._said.get(key)
+        return said_ns is not None and self._clock.boot_ns() - said_ns < self.config.gate.debounce_s * NS_PER_S
 
     def _root_of(self, use: TaskUse, window: Window) -> TaskUse:
         # A job's workers come and go; the limit goes to the topmost process of the same program in the same cgroup.
