@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from brainkernel.classify import question
 from brainkernel.link.asker import Answered, Asker, Late, TimedOut
+from brainkernel.link.messages import Question
 from brainkernel.model import Category, Span, Suspect, Tier, Verdict
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from brainkernel.clock import Clock
     from brainkernel.config import Llm
-    from brainkernel.link.messages import ProposedVerdict, Question, Usage
+    from brainkernel.link.messages import ProposedVerdict, Usage
 
 NS_PER_MS = 1_000_000
 LINGER_NS = 20 * NS_PER_MS  # a package's postinst starts programs in flocks: wait so long for company
@@ -46,13 +48,11 @@ class Asking:
         asker: Asker,
         clock: Clock,
         config: Llm,
-        question_of: Callable[[Suspect], Question],
         remember: Callable[[Suspect, Verdict], None],
     ) -> None:
         self._asker = asker
         self._clock = clock
         self.config = config
-        self._question_of = question_of
         self._remember = remember
         self._waiting: list[_Waiting] = []
         self._batches: dict[str, _Batch] = {}
@@ -92,7 +92,7 @@ class Asking:
         while self._waiting and (len(self._waiting) >= self.config.batch_size or now_ns - self._waiting[0].since_ns >= LINGER_NS):
             batch = tuple(self._waiting[: self.config.batch_size])
             del self._waiting[: len(batch)]
-            identifier = self._asker.ask([self._question_of(w.suspect) for w in batch], self.config.deadline_ms)
+            identifier = self._asker.ask([question_of(w.suspect) for w in batch], self.config.deadline_ms)
             if identifier is None:
                 unsent += [(w.suspect, Verdict.unknown("the LLM could not be asked")) for w in batch]
             else:
@@ -135,3 +135,18 @@ def _timed(waiting: _Waiting, batch: _Batch, now_ns: int) -> Suspect:
     queued = Span(stage="llm_queue", ns=batch.sent_ns - waiting.since_ns)
     answered = Span(stage="llm", ns=max(0, now_ns - batch.sent_ns))
     return replace(waiting.suspect, spans=(*waiting.suspect.spans, queued, answered))
+
+
+def question_of(suspect: Suspect) -> Question:
+    """Put what may be told of a suspect, redacted and bounded by `classify`, into the wire's form."""
+    asked = question.question_of(suspect)
+    return Question(
+        exe=asked.exe,
+        argv=asked.argv,
+        comm=asked.comm,
+        parents=asked.parents,
+        uid=asked.uid,
+        cwd=asked.cwd,
+        cgroup=asked.cgroup,
+        evidence=asked.evidence,
+    )

@@ -15,7 +15,6 @@ from brainkernel.act.procfs import Host
 from brainkernel.agent import Agent, Parts, Switch
 from brainkernel.asking import Asking
 from brainkernel.classify import ruleset
-from brainkernel.classify.question import question_of
 from brainkernel.classify.tiers import CacheTier, RulesTier
 from brainkernel.commands import AgentCommands
 from brainkernel.control import ControlServer
@@ -32,7 +31,6 @@ from brainkernel.gate.gate import Gate, suspect_of
 from brainkernel.learn.experience import Experience
 from brainkernel.link.asker import Asker
 from brainkernel.link.control import SOCKET_NAME
-from brainkernel.link.messages import Question
 from brainkernel.memory import Memory, shape_of
 from brainkernel.observe.window import Snapshot
 from brainkernel.pipeline import Stages
@@ -139,7 +137,6 @@ class _Composition:
             asker=asker,
             clock=self.clock,
             config=self.config.llm,
-            question_of=as_question,
             remember=lambda suspect, verdict: self.cache.keep(suspect, verdict, self.config.llm.cache_days * DAY_S),
         )
         return asker, asking
@@ -181,6 +178,7 @@ class _Composition:
             report=self.report,
             remember=self.memory.met,
             waiting=self.asking.collect,
+            answered=self._answered,
         )
         self.watch = self._watch(starts)
         agent = Agent(
@@ -293,21 +291,6 @@ class _Composition:
     def _close(self) -> None:
         self.enricher.close()
         self.loader.loader.close()
-
-
-def as_question(suspect: Suspect) -> Question:
-    """What may be told to an LLM of a suspect: redacted, escaped and bounded by `classify`, in the wire's form."""
-    asked = question_of(suspect)
-    return Question(
-        exe=asked.exe,
-        argv=asked.argv,
-        comm=asked.comm,
-        parents=asked.parents,
-        uid=asked.uid,
-        cwd=asked.cwd,
-        cgroup=asked.cgroup,
-        evidence=dict(asked.evidence),
-    )
 
 
 def _run_queue_us(counts: tuple[int, ...]) -> tuple[float, float] | None:
