@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from brainkernel.errors import StoreError
-from brainkernel.store.files import FILE_NAME, is_damage, lock_directory, move_aside, open_file, open_memory
+from brainkernel.escape import escaped
+from brainkernel.store.files import FAILURES, FILE_NAME, is_damage, lock_directory, move_aside, open_file, open_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -96,18 +97,18 @@ class Database:
                 return work(self._connection)
             except sqlite3.ProgrammingError:
                 raise  # ours
-            except sqlite3.DatabaseError as error:
+            except FAILURES as error:
                 if self._in_memory_because:
                     msg = f"the state database fails even in memory: {error}"
                     raise StoreError(msg) from error
                 self._replace(error)
 
-    def _replace(self, error: sqlite3.DatabaseError) -> None:
+    def _replace(self, error: Exception) -> None:
         self._connection.close()
         self._connection = self._open_after(error) if is_damage(error) else self._go_to_memory(error)
         try:
             _run(self._connection, self._journal)
-        except sqlite3.DatabaseError as again:
+        except FAILURES as again:
             self._connection.close()
             self._connection = self._go_to_memory(again)
             _run(self._connection, self._journal)
@@ -118,7 +119,7 @@ class Database:
         except StoreError:
             self._unlock()
             raise
-        except (sqlite3.Error, OSError) as error:
+        except (*FAILURES, OSError) as error:
             return self._open_after(error)
 
     def _open_after(self, error: Exception) -> sqlite3.Connection:
@@ -127,16 +128,16 @@ class Database:
         try:
             aside = move_aside(self.path, self._clock.wall_ns())
             connection = open_file(self.path)
-        except (sqlite3.Error, OSError, StoreError) as another:
+        except (*FAILURES, OSError, StoreError) as another:
             return self._go_to_memory(another)
-        self._report(f"{self.path} is damaged ({error}): moved to {aside.name}, going on with an empty one")
+        self._report(f"{self.path} is damaged ({escaped(str(error), 200)}): moved to {aside.name}, going on with an empty one")
         return connection
 
     def _go_to_memory(self, error: Exception) -> sqlite3.Connection:
-        self._in_memory_because = str(error)
+        self._in_memory_because = escaped(str(error), 200)
         self._retry_ns = self._clock.boot_ns() + _RETRY_NS
         self._report(
-            f"{self.path} cannot be used ({error}): going on in memory, what is learned now is lost on a restart "
+            f"{self.path} cannot be used ({self._in_memory_because}): going on in memory, what is learned now is lost on a restart "
             f"unless the disk comes back; free or repair it, it is tried again every {_RETRY_NS // 1_000_000_000} s"
         )
         return open_memory()
@@ -147,12 +148,12 @@ class Database:
             if self._directory is None:
                 self._directory = lock_directory(self.path.parent)
             connection = open_file(self.path)
-        except (sqlite3.Error, OSError, StoreError):
+        except (*FAILURES, OSError, StoreError):
             return
         try:
             _run(connection, (*self._kept, *self._journal))
             _commit(connection)
-        except sqlite3.DatabaseError:
+        except FAILURES:
             connection.close()
             return
         self._connection.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 FILE_NAME = "state.db"
 ASIDE_KEPT = 3  # damaged files that are kept for a person to look at
+# What a file can make SQLite raise: its texts quote what they found, and that may not be UTF-8.
+FAILURES = (sqlite3.DatabaseError, UnicodeDecodeError)
 _SUFFIXES = ("", "-wal", "-shm")
 _PRIMARY_CODE = 0xFF  # the low byte of an extended result code, https://sqlite.org/rescode.html
 # The disk's or another process' fault: the file itself may be good, so it stays where it is.
@@ -59,7 +61,7 @@ def open_memory() -> sqlite3.Connection:
 def open_file(path: Path) -> sqlite3.Connection:
     """Open, check and migrate the file, made with mode 0600 if absent.
 
-    Raises StoreError for a newer schema, sqlite3.Error or OSError for all else; `is_damage` tells which.
+    Raises StoreError for a newer schema, one of `FAILURES` or OSError for all else; `is_damage` tells which.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
@@ -71,17 +73,27 @@ def open_file(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")
         _prepare(connection)
-        _check(connection)
+        _check_pages(connection)
         migrate(connection)
+        _check_schema(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _check(connection: sqlite3.Connection) -> None:
+def _check_pages(connection: sqlite3.Connection) -> None:
     if (problem := connection.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
         raise sqlite3.DatabaseError(problem)
+
+
+# The schema is stored as text, which quick_check does not judge.
+def _check_schema(connection: sqlite3.Connection) -> None:
+    with closing(open_memory()) as fresh:
+        sql = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name"
+        if connection.execute(sql).fetchall() != fresh.execute(sql).fetchall():
+            msg = "its tables are not those of this schema version"
+            raise sqlite3.DatabaseError(msg)
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -94,7 +106,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 def is_damage(error: Exception) -> bool:
     """Whether an error of SQLite speaks of the file's content, rather than of the disk or of other processes."""
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, sqlite3.Error) and (code is None or code & _PRIMARY_CODE not in _CIRCUMSTANCES)
+    return isinstance(error, FAILURES) and (code is None or code & _PRIMARY_CODE not in _CIRCUMSTANCES)
 
 
 def move_aside(path: Path, wall_ns: int) -> Path:
