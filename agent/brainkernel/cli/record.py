@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Record until the end."""
-    from brainkernel.run import record  # noqa: PLC0415 # loaders
+    from brainkernel.replaying import record  # noqa: PLC0415 # loaders
 
     with jsonl.opened_output(arguments.output) as file:
         return record(file, arguments.loader, arguments.seconds)

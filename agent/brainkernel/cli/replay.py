@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     import sys  # noqa: PLC0415
 
     from brainkernel import config  # noqa: PLC0415 # --help needs neither
-    from brainkernel.run import replay  # noqa: PLC0415 # the whole pipeline
+    from brainkernel.replaying import replay  # noqa: PLC0415 # the whole pipeline
 
     with jsonl.opened_input(arguments.input) as events:
         return replay(events, config.load(arguments.config), sys.stdout, as_json=arguments.json)
