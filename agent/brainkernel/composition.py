@@ -31,6 +31,7 @@ from brainkernel.gate.gate import Gate, suspect_of
 from brainkernel.learn.experience import Experience
 from brainkernel.link.asker import Asker
 from brainkernel.link.control import SOCKET_NAME
+from brainkernel.link.messages import GATEWAY_SOCKET
 from brainkernel.memory import Memory, shape_of
 from brainkernel.observe.window import Snapshot
 from brainkernel.pipeline import Stages
@@ -55,7 +56,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 NS_PER_DAY = 86_400 * 1_000_000_000
 DAY_S = 86_400.0
-GATEWAY_SOCKET = "gateway.sock"
 UNPRIVILEGED_USER = "nobody"  # whom the gateway of `brainkernel run` becomes
 GATEWAY_USER = "brainkernel-gateway"  # systemd's DynamicUser=, known to nss-systemd while it runs
 

@@ -14,6 +14,8 @@ from msgspec import Meta
 
 from brainkernel.model import Category  # noqa: TC001 # msgspec reads the annotations at run time
 
+GATEWAY_SOCKET = "gateway.sock"  # in the runtime directory
+
 ShortText = Annotated[str, Meta(max_length=512)]
 LongText = Annotated[str, Meta(max_length=4096)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
