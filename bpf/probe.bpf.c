@@ -27,12 +27,28 @@ struct {
 	__uint(max_entries, 1 << 20);
 } events SEC(".maps");
 
-/* Where a record of variable length is put together; the stack has 512 bytes. */
+/*
+ * Where a record of variable length is put together; the stack has 512 bytes. The other members are here so that the
+ * object's BTF describes the whole ABI to tests/kernel/test_abi.py.
+ */
+union any_event {
+	struct exec_event exec;
+	struct ancestor ancestor;
+	struct exit_event exit;
+	struct fork_event fork;
+	struct task_record task;
+	enum event_kind kind;
+	enum exec_flags exec_flags;
+	enum known_flags known_flags;
+	enum failure failure;
+	enum abilities abilities;
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
-	__type(value, union any_event { struct exec_event exec; struct exit_event exit; struct fork_event fork; struct task_record task; });
+	__type(value, union any_event);
 } scratch SEC(".maps");
 
 /* The gate. Only user space inserts, so nothing is kept back before somebody has dealt with it. */

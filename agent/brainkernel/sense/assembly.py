@@ -58,7 +58,9 @@ class EventAssembly:
         file = self._file_of(record.exe)
         flags = record.flags
         filename = record.filename
-        exe = self._exe_paths.of(file, key, "" if flags & _SCRIPT else filename, parent.key.tgid if parent else 0)
+        # Of a script the kernel itself has put the interpreter's name into argv[0].
+        started_as = (record.argv[0] if record.argv else "") if flags & _SCRIPT else filename
+        exe = self._exe_paths.of(file, key, started_as, parent.key.tgid if parent else 0)
         # Nobody will think about where a remembered program runs, and the look-ups cost more than all the rest.
         remembered = bool(flags & _REMEMBERED)
         cwd = "" if remembered else exepath.read_cwd(self._proc, key) or ""

@@ -257,8 +257,8 @@ class ReplayLoader:
 
     def counters(self) -> KernelCounters:
         """What was read: nothing is lost on the way."""
-        fates = {kind: Fates(seen=count, submitted=count) for kind, count in self._received.items()}
-        return KernelCounters(received=dict(self._received), **fates)
+        exec_, exit_, fork = (Fates(seen=n, submitted=n) for n in self._received.values())
+        return KernelCounters(exec=exec_, exit=exit_, fork=fork, received=dict(self._received))
 
     def run_queue(self) -> Histogram | None:
         """A recording does not have it."""

@@ -18,8 +18,9 @@ from brainkernel.sense.cgroups import read_cgroup
 from brainkernel.sense.marks import marks_of
 
 if TYPE_CHECKING:
-    import os
     from pathlib import Path
+
+    from brainkernel.model import FileId
 
 _ANCESTORS_MAX = 7  # as many as an exec record has: LINEAGE_MAX in bpf/event.h
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, OSError)
@@ -60,7 +61,8 @@ class _Seen:
 
     key: ProcessKey
     exe: str
-    status: os.stat_result
+    file: FileId | None
+    unlinked: bool
     ppid: int
     argv: tuple[str, ...]
     comm: str
@@ -76,18 +78,21 @@ class _Seen:
         """Read it; None for a kernel thread and for one that ended meanwhile."""
         pid = process.pid
         start_ns = exepath.read_start_ns(proc, pid)
-        executable = exepath.read_exe(proc, pid)
-        if start_ns is None or executable is None:  # a kernel thread has no executable, a zombie none any more
+        # Without CAP_SYS_PTRACE those of others are hidden; a kernel thread and a zombie have neither file nor argv.
+        exe, status = exepath.read_exe(proc, pid) or ("", None)
+        argv = tuple(process.cmdline())
+        if start_ns is None or not (status or argv):
             return None
         key = ProcessKey.at(pid, start_ns)
         with process.oneshot():
             uids = process.uids()
             seen = cls(
                 key=key,
-                exe=executable[0],
-                status=executable[1],
+                exe=exe,
+                file=exepath.file_id_of(status) if status else None,
+                unlinked=status is not None and status.st_nlink == 0,
                 ppid=process.ppid(),
-                argv=tuple(process.cmdline()),
+                argv=argv,
                 comm=exepath.read_comm(proc, pid) or "",
                 uid=uids.real,
                 euid=uids.effective,
@@ -108,7 +113,7 @@ def _exec_of(seen: _Seen, all_seen: dict[int, _Seen]) -> Exec:
         key=seen.key,
         parent=parent.key if parent else None,
         exe=seen.exe,
-        file=exepath.file_id_of(seen.status),
+        file=seen.file,
         parent_exe=parent.exe if parent else "",
         parent_file=parent.file if parent else None,
         argv=seen.argv,
@@ -124,7 +129,7 @@ def _exec_of(seen: _Seen, all_seen: dict[int, _Seen]) -> Exec:
             exe=seen.exe,
             filename="",
             argv=seen.argv,
-            unlinked=seen.status.st_nlink == 0,
+            unlinked=seen.unlinked,
             memfd=memfd,
             script=True,
             cut=False,
@@ -138,6 +143,6 @@ def _ancestors_of(seen: _Seen, all_seen: dict[int, _Seen]) -> tuple[Ancestor, ..
     found: list[Ancestor] = []
     above = all_seen.get(seen.ppid)
     while above is not None and len(found) < _ANCESTORS_MAX:
-        found.append(Ancestor(above.key, above.comm, exepath.file_id_of(above.status), above.exe))
+        found.append(Ancestor(above.key, above.comm, above.file, above.exe))
         above = all_seen.get(above.ppid)
     return tuple(found)
