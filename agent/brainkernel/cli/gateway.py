@@ -14,7 +14,6 @@ from brainkernel.cli import options
 if TYPE_CHECKING:
     import argparse
 
-GATEWAY_SOCKET = "gateway.sock"
 EXAMPLES = (("brainkernel gateway", "what brainkernel-gateway.service runs"),)
 
 
@@ -33,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM."""
     from brainkernel import config  # noqa: PLC0415 # --help needs neither
     from brainkernel.gateway.service import serve  # noqa: PLC0415 # LLM clients
+    from brainkernel.link.messages import GATEWAY_SOCKET  # noqa: PLC0415
 
     user = arguments.drop_privileges_to
     return serve(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO
 
 from brainkernel.errors import PermissionDeniedError, UsageError
 
@@ -45,8 +46,11 @@ def opened_input(name: str) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def opened_output(name: str) -> Iterator[BinaryIO]:
-    """Open an output. A file is written beside its place and moved there at the end, so a failure leaves the old one."""
+def opened_output(name: str, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Open an output. A file is written beside its place and moved there at the end, so a failure leaves the old one.
+
+    `private`: for its owner alone. Raises UsageError or PermissionDeniedError.
+    """
     if name == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -67,11 +71,22 @@ def opened_output(name: str) -> Iterator[BinaryIO]:
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
-        Path(temporary).chmod(0o644 & ~_umask())
+        if not private:
+            Path(temporary).chmod(0o644 & ~_umask())
         Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def as_text(file: BinaryIO) -> Iterator[TextIO]:
+    """The same file as text; bytes that are not UTF-8 become lone surrogates. It stays open."""
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="\n")
+    try:
+        yield text
+    finally:
+        text.detach()
 
 
 def _umask() -> int:

@@ -38,9 +38,10 @@ def named_in(argv: list[str]) -> str | None:
 
 def parser_of(only: str | None) -> Parser:
     """The top parser, with the arguments of one command or, for None, of all of them (completion, the manual)."""
-    parser = Parser(prog=PROGRAM, description=_HEAD, epilog=_overview(), formatter_class=_formatter, allow_abbrev=False)
+    usage = f"{PROGRAM} [-h] [--version] COMMAND ..."
+    parser = Parser(prog=PROGRAM, usage=usage, description=_HEAD, epilog=_overview(), formatter_class=_formatter, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", help=argparse.SUPPRESS)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog=PROGRAM, title="commands", help=argparse.SUPPRESS)
     for entry in ALL:
         if only is None or only == entry.name:
             _add(commands, entry, entry.load())

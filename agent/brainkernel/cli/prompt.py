@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the messages for each record by itself."""
-    from brainkernel.classify.offline import suspect_of  # noqa: PLC0415 # --help needs none of it
-    from brainkernel.cli.llm_asker import question_of  # noqa: PLC0415
+    from brainkernel.asking import question_of  # noqa: PLC0415 # --help needs none of it
+    from brainkernel.classify.offline import suspect_of  # noqa: PLC0415
     from brainkernel.escape import shown  # noqa: PLC0415
     from brainkernel.gateway.llm.prompt import messages_of  # noqa: PLC0415
 

@@ -5,9 +5,11 @@ The file holds command lines, which may hold secrets: it is written readable by 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import jsonl, options
+from brainkernel.errors import PermissionDeniedError
 
 if TYPE_CHECKING:
     import argparse
@@ -31,5 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Record until the end."""
     from brainkernel.replaying import record  # noqa: PLC0415 # loaders
 
-    with jsonl.opened_output(arguments.output) as file:
+    if os.geteuid() != 0:
+        msg = "record reads the kernel's events: run it as root"
+        raise PermissionDeniedError(msg)
+    with jsonl.opened_output(arguments.output, private=True) as file:
         return record(file, arguments.loader, arguments.seconds)

@@ -28,6 +28,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Redact all records."""
     from brainkernel.classify.redact import redact_file  # noqa: PLC0415 # --help does not need it
 
-    with jsonl.opened_input(arguments.input) as source, jsonl.opened_output(arguments.output) as target:
-        redact_file(source, target)
+    with (
+        jsonl.opened_input(arguments.input) as source,
+        jsonl.opened_output(arguments.output) as target,
+        jsonl.as_text(source) as lines,
+        jsonl.as_text(target) as redacted,
+    ):
+        redact_file(lines, redacted)
     return 0

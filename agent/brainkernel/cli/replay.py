@@ -5,6 +5,7 @@ For each event it prints whether the gate let it pass and why, and what was deci
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import jsonl, options
@@ -30,8 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay all of it."""
-    import sys  # noqa: PLC0415
-
     from brainkernel import config  # noqa: PLC0415 # --help needs neither
     from brainkernel.replaying import replay  # noqa: PLC0415 # the whole pipeline
 
