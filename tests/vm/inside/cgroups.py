@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from vm.inside.processes import scheduling
@@ -22,8 +23,8 @@ Values = dict[str, str]
 def cgroup_values() -> Values:
     """Read the settings of all cgroups (`/path file`) and the scheduling of all threads, without any counter."""
     values: Values = {}
-    for directory in (ROOT, *(d for d in ROOT.rglob("*") if d.is_dir())):
-        values.update(settings_of(directory))
+    for directory, _, _ in os.walk(ROOT):
+        values.update(settings_of(Path(directory)))
     return values | scheduling()
 
 

@@ -6,14 +6,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vm.inside.cgroups import ROOT
-from vm.inside.processes import cgroup_of
+from vm.inside.cgroups import ROOT, cgroup_values, changes
+from vm.inside.processes import cgroup_of, cpu_pct_of
 from vm.inside.sessions import LoginSession, a_login_session
 from vm.inside.units import a_unit, a_victim
+from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from vm.inside.cgroups import Values
+
+FREE_PCT = 40.0  # of a CPU: more than any limit of these tests, less than its share among all that run
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,20 @@ class Hog:
 
 @contextmanager
 def a_hog(place: str) -> Iterator[Hog]:
-    """Run a hog (`unit` or `session`) and, beside it, somebody who suffers."""
-    with a_victim():
-        if place == "unit":
-            with a_unit() as unit:
-                yield Hog(unit.pids)
-        else:
-            with a_login_session() as session:
-                yield Hog((session.hog,), session)
+    """Run a hog in a `unit` of its own or in a login `session`."""
+    if place == "unit":
+        with a_unit() as unit:
+            yield Hog(unit.pids)
+    else:
+        with a_login_session() as session:
+            yield Hog((session.hog,), session)
+
+
+@contextmanager
+def a_hurting_hog(place: str) -> Iterator[Hog]:
+    """Run a hog and, beside it, somebody who suffers."""
+    with a_victim(), a_hog(place) as hog:
+        yield hog
 
 
 def quota_pct_of(cgroup: Path) -> float | None:
@@ -53,3 +64,14 @@ def quota_pct_of(cgroup: Path) -> float | None:
     except FileNotFoundError:
         return None
     return None if quota == "max" else 100 * int(quota) / int(period)
+
+
+def assert_restored(hog: Hog, before: Values, *, within_s: float = 20.0) -> None:
+    """See that every setting is as it was, and stays so, and that the hog runs freely again."""
+    wait_until(lambda: hog.quota_pct is None, "a hog without quota", within_s=within_s)
+    wait_until(lambda: not changes(before, cgroup_values()), "every value as before", within_s=within_s)
+    # What systemd has on disk must say the same: a limit that is only hidden comes back here.
+    output_of("systemctl", "daemon-reload")
+    assert changes(before, cgroup_values()) == {}
+    assert hog.quota_pct is None
+    assert cpu_pct_of(hog.cgroup, 2) > FREE_PCT
