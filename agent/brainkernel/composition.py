@@ -162,17 +162,8 @@ class _Composition:
     def _assembled(self) -> Agent:
         gate = Gate(self.config.gate, self.baseline)
         deciding = self._deciding()
-        stages = Stages(
-            clock=self.clock,
-            gate=lambda event: gate.consider(event, shape_of(event)),
-            enrich=self._enrich,
-            tiers=(("rules", self.rules.judge), ("cache", self.cache.judge)),
-            ask=self.asking.ask,
-            decide=deciding.decide,
-            act=self.limiter.apply,
-        )
         starts = Starts(
-            stages=stages,
+            stages=self._stages(gate, deciding),
             lineage=self.table,
             figures=self.figures,
             report=self.report,
@@ -204,6 +195,17 @@ class _Composition:
         )
         self.built = agent
         return agent
+
+    def _stages(self, gate: Gate, deciding: Deciding) -> Stages:
+        return Stages(
+            clock=self.clock,
+            gate=lambda event: gate.consider(event, shape_of(event)),
+            enrich=self._enrich,
+            tiers=(("rules", self.rules.judge), ("cache", self.cache.judge)),
+            ask=self.asking.ask,
+            decide=deciding.decide,
+            act=self.limiter.apply,
+        )
 
     def _deciding(self) -> Deciding:
         return Deciding(

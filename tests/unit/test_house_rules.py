@@ -56,7 +56,7 @@ def test_privileged_code_imports_no_http_client_and_no_llm(file: Path) -> None:
 
 def test_daemon_process_loads_no_http_client_indirectly() -> None:
     """No dependency brings one in behind our back: the modules of a process that imported the whole daemon are looked at."""
-    probe = "import brainkernel.assembly, brainkernel.daemon, sys; print(*sorted(sys.modules))"
+    probe = "import brainkernel.composition, brainkernel.daemon, sys; print(*sorted(sys.modules))"
 
     loaded = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True).stdout.split()
 
