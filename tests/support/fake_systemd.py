@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel.act.enforcer import Patience
@@ -19,6 +18,7 @@ from brainkernel.model import CLOCK_TICK_NS, ProcessKey
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 FILE_OF = {"CPUWeight": "50-CPUWeight.conf", "CPUQuotaPerSecUSec": "50-CPUQuota.conf"}
 UNSET = {"CPUWeight": NOT_SET, "CPUQuotaPerSecUSec": NOT_SET}
@@ -100,6 +100,11 @@ class FakeHost:
     def cpu_files(self, cgroup: str) -> dict[str, str]:
         directory = self.dir_of(cgroup)
         return {file.name: file.read_text().strip() for file in sorted(directory.glob("cpu.*"))}
+
+    @property
+    def descriptors(self) -> set[int]:
+        """What stands for the kernel's side of open pidfds."""
+        return set(self._pipes.values())
 
     def close(self) -> None:
         for pipe in self._pipes.values():

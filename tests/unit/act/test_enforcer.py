@@ -2,99 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING
 
 import pytest
-
-from brainkernel.act.enforcer import Enforcer
-from brainkernel.act.ledger import Ledger
 from brainkernel.act.systemd import NOT_SET
-from brainkernel.clock import SimulatedClock
 from brainkernel.errors import ActError
-from brainkernel.model import Action, Decision, DecisionKind, Limit, ProcessKey, Refusal, ReleaseResult, Route
-from support.fake_systemd import BOOT_ID, FakeHost, FakeManagers, FakeSystemd, patience_of
-from support.nouns import a_suspect, a_verdict
+from brainkernel.model import Action, Limit, Refusal, ReleaseResult, Route
+from support.act_stage import A_MINUTE_NS, QUOTA, WEIGHT, Stage, a_decision
+from support.fake_systemd import FakeSystemd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-QUOTA = Limit(cpu_quota_pct=20)
-WEIGHT = Limit(cpu_weight=20)
 IDLE = Limit(cpu_weight=0)
-A_MINUTE_NS = 60_000_000_000
-
-
-class Stage:
-    """A host with one hog in a service of its own, and what limits it."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.state_dir = tmp_path / "state"
-        self.fake = FakeHost(tmp_path)
-        self.systemd = FakeSystemd(self.fake)
-        self.managers = FakeManagers(self.systemd)
-        self.unit = self.systemd.add("hog.service")
-        self.hog = self.fake.spawn(500, "/system.slice/hog.service")
-        self.protected: set[str] = set()
-        self.open()
-
-    def open(self) -> None:
-        self.ledger = Ledger(self.state_dir, BOOT_ID)
-        self.enforcer = Enforcer(
-            host=self.fake.host,
-            managers=self.managers,
-            ledger=self.ledger,
-            protection=lambda exe, unit: "a test says so" if {exe, unit} & self.protected else "",
-            clock=SimulatedClock(1000),
-            patience=patience_of(self.systemd),
-        )
-
-    def restart(self) -> None:
-        self.ledger.close()
-        self.open()
-
-    def apply(self, limit: Limit = QUOTA, key: ProcessKey | None = None, decision_id: int = 1) -> Action | Refusal:
-        return self.enforcer.apply(a_decision(key or self.hog, limit, decision_id))
-
-    def release(self, action_id: int = 1) -> ReleaseResult:
-        return self.enforcer.undo.release(action_id)
-
-    def login(self) -> ProcessKey:
-        """A session of sshd, a shell at a terminal, a hog with a child, and an innocent sibling."""
-        scope, path = "session-3.scope", "/user-1000.slice/session-3.scope"
-        self.systemd.add(scope, "user-1000.slice", transient=True)
-        self.fake.spawn(900, path, exe="/usr/sbin/sshd", session=900)
-        self.fake.spawn(901, path, exe="/usr/bin/bash", ppid=900, session=901, tty=34816)
-        hog = self.fake.spawn(910, path, exe="/usr/bin/miner", ppid=901, session=901, tty=34816)
-        self.fake.spawn(911, path, exe="/usr/bin/miner-child", ppid=910, session=901, tty=34816)
-        self.fake.spawn(920, path, exe="/usr/bin/vim", ppid=901, session=901, tty=34816)
-        return hog
-
-    def close(self) -> None:
-        self.ledger.close()
-        self.fake.close()
-
-
-def a_decision(key: ProcessKey, limit: Limit | None, decision_id: int = 1, **changes: Any) -> Decision:
-    plain: dict[str, Any] = {
-        "id": decision_id,
-        "time_ns": 0,
-        "suspect": a_suspect(key=key),
-        "verdict": a_verdict(),
-        "kind": DecisionKind.LIMIT,
-        "reason": "it hurts",
-        "limit": limit,
-        "acts": True,
-        "lease_ns": A_MINUTE_NS,
-    }
-    return Decision(**(plain | changes))
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
-    stage = Stage(tmp_path)
-    yield stage
-    stage.close()
+    with Stage(tmp_path) as stage:
+        yield stage
 
 
 @pytest.mark.parametrize(
@@ -121,7 +49,7 @@ def test_a_limit_stands_and_goes_without_a_trace(stage: Stage, limit: Limit, sho
 
 
 def test_apply_waits_for_a_late_systemd(stage: Stage) -> None:
-    """systemd applies after its answer: the limit counts as set only once the cgroup shows it."""
+    """Systemd applies after its answer: the limit counts as set only once the cgroup shows it."""
     stage.systemd.late = 3
 
     action = stage.apply()
@@ -144,7 +72,7 @@ def test_apply_gives_up_and_undoes_when_the_cgroup_never_shows_the_limit(stage: 
 
 
 def test_a_quota_is_whole_percents(stage: Stage) -> None:
-    """systemd writes whole percents to its drop-in: a fraction would change by itself at a daemon-reload."""
+    """Systemd writes whole percents to its drop-in: a fraction would change by itself at a daemon-reload."""
     action = stage.apply(Limit(cpu_quota_pct=12.6))
     stage.systemd.daemon_reload()
 
@@ -440,8 +368,6 @@ def test_release_fails_without_forgetting(stage: Stage) -> None:
 
 def test_a_user_unit_goes_to_that_users_manager(tmp_path: Path) -> None:
     """Units of a user are set by the manager that owns them, with drop-ins in the user's own directory."""
-    import os
-
     uid = os.getuid()  # acting as oneself needs no rights
     stage = Stage(tmp_path)
     base = f"/user.slice/user@{uid}.service"
@@ -459,7 +385,7 @@ def test_a_user_unit_goes_to_that_users_manager(tmp_path: Path) -> None:
     assert unit.cpu["CPUQuotaPerSecUSec"] == 200_000
     assert stage.release() is ReleaseResult.RESTORED
     assert user.dropins() == []
-    stage.close()
+    stage.__exit__()
 
 
 def test_an_unreachable_user_manager_is_a_refusal(stage: Stage) -> None:

@@ -1,0 +1,167 @@
+"""Killed at every statement: what the ledger holds is enough to bring the host back."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from brainkernel import act
+from brainkernel.act.limiter import release_everything
+from brainkernel.model import Limit
+from support.act_stage import Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+QUOTA = Limit(cpu_quota_pct=20)
+WEIGHT = Limit(cpu_weight=20)
+ACT = str(Path(act.__file__).parent)
+
+
+# A kill may fall between open and `with`: the file is closed by the collector then, which warns.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _without_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    # kill -9 leaves the page cache alone, and some thousand syncs would take minutes; test_ledger.py holds the sync.
+    monkeypatch.setattr(os, "fsync", lambda fd: None)
+
+
+class KilledError(BaseException):
+    """kill -9. No handler of the code catches it; blocks that close descriptors run, as the kernel would close them."""
+
+
+def killed_at(statement: int, work: Callable[[], object]) -> bool:
+    """Run `work`, but end it before the given statement of `act` (counted in the order they run). False: it got through."""
+    left = statement
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.startswith(ACT):
+            return None
+        if event == "line":
+            if left == 0:
+                raise KilledError
+            left -= 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    except KilledError:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@contextmanager
+def closing_what_leaks(stage: Stage) -> Iterator[None]:
+    """Close what a killed process would have left open, as the kernel does; above all the ledger's lock."""
+    before = open_descriptors()
+    yield
+    gc.collect(0)  # files that nobody holds any more close themselves
+    for fd in open_descriptors() - before - stage.fake.descriptors:
+        os.close(fd)
+
+
+def open_descriptors() -> set[int]:
+    return {int(name) for name in os.listdir("/proc/self/fd") if Path(f"/proc/self/fd/{name}").exists()}  # noqa: PTH208 # names are enough
+
+
+def recover(stage: Stage) -> None:
+    """What ExecStopPost does after a crash."""
+    stage.ledger.close()
+    release_everything(stage.state_dir, stage.fake.host, managers=stage.managers, patience=stage.patience)
+    stage.open()
+
+
+def assert_untouched(stage: Stage, statement: int) -> None:
+    where = f"killed before statement {statement}"
+    for unit in stage.systemd.units.values():
+        assert unit.cpu == unit.configured, where
+        assert stage.fake.cpu_files(stage.systemd.path_of(unit)) == {}, where
+    assert stage.systemd.dropins() == [], where
+    assert stage.ledger.live == {}, where
+
+
+def at_every_statement(stage: Stage, prepare: Callable[[], object], work: Callable[[], object]) -> int:
+    """Kill, recover and compare, until the work gets through; how many statements it had."""
+    statement = 0
+    while True:
+        prepare()
+        with closing_what_leaks(stage):
+            killed = killed_at(statement, work)
+        recover(stage)
+        assert_untouched(stage, statement)
+        if not killed:
+            return statement
+        statement += 1
+
+
+def nothing() -> None:
+    """No preparation."""
+
+
+@pytest.mark.parametrize("late", [0, 2])
+def test_apply_killed_anywhere_is_undone(tmp_path: Path, late: int) -> None:
+    """Before or after the intent, the write, the read-back: the values are as they were."""
+    with Stage(tmp_path) as stage:
+        stage.systemd.late = late
+
+        statements = at_every_statement(stage, nothing, lambda: stage.apply(QUOTA))
+
+    assert statements > 200
+
+
+def test_step_killed_anywhere_is_undone(tmp_path: Path) -> None:
+    """Amid a step either value may stand; both are known as ours."""
+    with Stage(tmp_path) as stage:
+        at_every_statement(stage, lambda: stage.apply(WEIGHT), lambda: stage.step(QUOTA))
+
+
+def test_release_killed_anywhere_is_finished(tmp_path: Path) -> None:
+    """Undo is idempotent: begun once, it is ended by the next."""
+    with Stage(tmp_path) as stage:
+        at_every_statement(stage, lambda: stage.apply(QUOTA), stage.release)
+
+
+def test_apply_to_a_session_killed_anywhere_leaves_no_limit(tmp_path: Path) -> None:
+    """The process may stay in its new scope, since there is no way back, but without any limit."""
+    statement, killed = 0, True
+    with Stage(tmp_path) as stage:
+        while killed:
+            hog = stage.login(statement)
+            with closing_what_leaks(stage):
+                killed = killed_at(statement, lambda hog=hog: stage.apply(QUOTA, key=hog))  # type: ignore[misc]
+            recover(stage)
+            assert_untouched(stage, statement)
+            assert {910, 911} <= stage.fake.cgroup_of.keys()
+            stage.logout(statement)
+            statement += 1
+
+
+def test_recovery_killed_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
+    """ExecStopPost may be killed as well."""
+    with Stage(tmp_path) as stage:
+        statement, killed = 0, True
+        while killed:
+            stage.apply(QUOTA)
+            stage.ledger.close()
+            with closing_what_leaks(stage):
+                killed = killed_at(statement, lambda: release_everything(stage.state_dir, stage.fake.host, managers=stage.managers))
+            stage.open()
+            recover(stage)
+            assert_untouched(stage, statement)
+            statement += 1
