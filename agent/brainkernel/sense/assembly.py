@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from brainkernel.model import Ancestor, Exec, Exit, FileId, Fork, ProcessEvent, ProcessKey
+from brainkernel.model import Ancestor, Exec, Exit, FileId, Fork, Mark, ProcessEvent, ProcessKey
 from brainkernel.sense import exepath, wire
 from brainkernel.sense.marks import marks_of
 
@@ -22,6 +22,20 @@ _SCRIPT = int(wire.ExecFlag.SCRIPT)
 _MINOR_BITS, _MINOR_MASK = 20, 0xFFFFF  # of the kernel's dev_t
 
 _CACHE_MAX = 2048  # siblings share a lineage, runs of one program a file: both come back soon or never
+
+
+def _marks_of(record: wire.ExecRecord, exe: str) -> frozenset[Mark]:
+    flags = record.flags
+    return marks_of(
+        exe=exe,
+        filename=record.filename,
+        argv=record.argv,
+        unlinked=bool(flags & _UNLINKED),
+        memfd=bool(flags & _MEMFD),
+        script=bool(flags & _SCRIPT),
+        cut=record.argv_cut,
+        setuid=record.uid != record.euid,
+    )
 
 
 class _Lineage(NamedTuple):
@@ -82,16 +96,7 @@ class EventAssembly:
             cgroup_id=record.cgroup_id,
             tty=os.makedev(record.tty >> _MINOR_BITS, record.tty & _MINOR_MASK) if record.tty else 0,
             loginuid=None if record.loginuid == wire.NO_LOGINUID else record.loginuid,
-            marks=marks_of(
-                exe=exe,
-                filename=filename,
-                argv=record.argv,
-                unlinked=bool(flags & _UNLINKED),
-                memfd=bool(flags & _MEMFD),
-                script=bool(flags & _SCRIPT),
-                cut=record.argv_cut,
-                setuid=record.uid != record.euid,
-            ),
+            marks=_marks_of(record, exe),
             ancestors=ancestors,
         )
 

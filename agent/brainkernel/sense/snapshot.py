@@ -55,6 +55,27 @@ def read_process(proc: Path, key: ProcessKey) -> Exec | None:
     return _exec_of(target, seen) if target is not None and target.key == key else None
 
 
+def read_process(proc: Path, key: ProcessKey) -> Exec | None:
+    """One running process and its ancestors, as `read_running` gives them; None if it is gone."""
+    seen: dict[int, _Seen] = {}
+    pid = key.tgid
+    while pid and pid not in seen and len(seen) <= _ANCESTORS_MAX:
+        found = _read_seen(pid, proc)
+        if found is None:
+            break
+        seen[pid] = found
+        pid = found.ppid
+    process = seen.get(key.tgid)
+    return _exec_of(process, seen) if process is not None and process.key == key else None
+
+
+def _read_seen(pid: int, proc: Path) -> _Seen | None:
+    try:
+        return _Seen.read(psutil.Process(pid), proc)
+    except _GONE:
+        return None
+
+
 @dataclass(slots=True)
 class _Seen:
     """One process as it was read; the ancestors come when all were."""
