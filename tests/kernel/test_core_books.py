@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,6 @@ from support.kernel import Witness, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _STORM = 3000
 
@@ -66,7 +66,7 @@ def test_books_close_after_an_overflow(watch: Callable[..., Witness], program: P
 def test_flood_of_one_cgroup_is_suppressed_and_counted_exactly(watch: Callable[..., Witness], public_dir: Path) -> None:
     """A thousand new programs do not blind us: a bucketful is reported, the rest is told as a number."""
     witness = watch(exec_records_per_s=1, exec_records_burst=20)
-    flood = [shutil.copy("/bin/true", public_dir / f"new{i}") for i in range(100)]
+    flood = [Path(shutil.copy("/bin/true", public_dir / f"new{i}")) for i in range(100)]
 
     for program in flood:
         spawn(program, 1, "flood")

@@ -67,7 +67,7 @@ class Btf:
             return self._size_of(found.size_or_type)
         if found.kind == _ARRAY:
             element, _, count = struct.unpack("<III", found.extra)
-            return count * self._size_of(element)
+            return int(count) * self._size_of(element)
         return 8 if found.kind == _PTR else found.size_or_type
 
     def _name(self, at: int) -> str:

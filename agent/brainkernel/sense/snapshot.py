@@ -31,12 +31,9 @@ def read_running(proc: Path) -> list[Exec]:
 
     A process that ends while it is read is left out. `filename` is not known any more, so it is "".
     """
-    seen: dict[int, _Seen] = {}
-    for process in psutil.process_iter():
-        with contextlib.suppress(*_GONE):
-            if (found := _Seen.read(process, proc)) is not None:
-                seen[process.pid] = found
-    return sorted((_exec_of(found, seen) for found in seen.values()), key=lambda e: e.time_ns)
+    found = {process.pid: _read_seen(process, proc) for process in psutil.process_iter()}
+    seen = {pid: one for pid, one in found.items() if one is not None}
+    return sorted((_exec_of(one, seen) for one in seen.values()), key=lambda e: e.time_ns)
 
 
 def read_process(proc: Path, key: ProcessKey) -> Exec | None:
@@ -44,34 +41,17 @@ def read_process(proc: Path, key: ProcessKey) -> Exec | None:
     seen: dict[int, _Seen] = {}
     pid = key.tgid
     while pid > 0 and pid not in seen and len(seen) <= _ANCESTORS_MAX:
-        found = None
-        with contextlib.suppress(*_GONE):
-            found = _Seen.read(psutil.Process(pid), proc)
-        if found is None:
-            break
-        seen[pid] = found
-        pid = found.ppid
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if (found := _read_seen(psutil.Process(pid), proc)) is not None:
+                seen[pid] = found
+        pid = seen[pid].ppid if pid in seen else 0
     target = seen.get(key.tgid)
     return _exec_of(target, seen) if target is not None and target.key == key else None
 
 
-def read_process(proc: Path, key: ProcessKey) -> Exec | None:
-    """One running process and its ancestors, as `read_running` gives them; None if it is gone."""
-    seen: dict[int, _Seen] = {}
-    pid = key.tgid
-    while pid and pid not in seen and len(seen) <= _ANCESTORS_MAX:
-        found = _read_seen(pid, proc)
-        if found is None:
-            break
-        seen[pid] = found
-        pid = found.ppid
-    process = seen.get(key.tgid)
-    return _exec_of(process, seen) if process is not None and process.key == key else None
-
-
-def _read_seen(pid: int, proc: Path) -> _Seen | None:
+def _read_seen(process: psutil.Process, proc: Path) -> _Seen | None:
     try:
-        return _Seen.read(psutil.Process(pid), proc)
+        return _Seen.read(process, proc)
     except _GONE:
         return None
 
