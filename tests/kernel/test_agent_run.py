@@ -182,7 +182,7 @@ def test_the_daemon_goes_on_when_the_gateway_dies(agent: RunningAgent, tmp_path:
 
 def test_a_second_agent_refuses_and_says_who_is_there(agent: RunningAgent, tmp_path: Path) -> None:
     """Two agents on one host would fight: the second ends at once with one line."""
-    second = brainkernel("run", "--state-dir", str(tmp_path / "other"), "--runtime-dir", str(tmp_path / "run"))
+    second = brainkernel("run", "--state-dir", str(tmp_path / "other"), "--runtime-dir", agent.runtime_dir)
 
     assert second.returncode == 1
     assert f"pid {agent.process.pid}" in second.stderr
