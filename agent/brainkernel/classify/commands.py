@@ -98,7 +98,7 @@ _ASSIGNMENT = re.compile(r"^[A-Za-z_]\w*\+?=")
 
 _TOKEN = re.compile(
     r"""(?P<blank>[ \t\r]+)
-    |(?P<end>\|\|?|&&|;;?|\n|&(?![>&])|(?<![<>$])[()]|`|\$\(|<\(|>\()
+    |(?P<end>\|\|?|&&|;;?|\n|(?<![<>])&(?![>&])|(?<![<>$])[()]|`|\$\(|<\(|>\()
     |(?P<quoted>'(?P<single>[^']*)'?|"(?P<double>(?:[^"\\]|\\.)*)"?)
     |(?P<escaped>\\(?:.|\n|$))
     |(?P<plain>[^\s'"\\|&;()`$<>]+|.)""",
@@ -190,7 +190,9 @@ def _take(command: Command, found: list[Command], depth: int) -> tuple[str, str,
     if name in SHELLS:
         return _take_shell(command, found, depth)
     if name in INTERPRETERS:
-        return _interpreted(command)
+        script, module, code = _interpreted(command)
+        _take_script(script, command, found)
+        return script, module, code
     inner = _wrapped(command)
     if inner:
         return _take(Command.of(inner), found, depth + 1)
@@ -213,9 +215,16 @@ def _take_shell(command: Command, found: list[Command], depth: int) -> tuple[str
         if word in ("-", "--"):
             continue
         if not wants_code:
+            _take_script(word, command, found)
             return word, "", ""
         return _take_text(word, found, depth)
     return "", "", ""
+
+
+# The script is a command like any other: what is known of LinEnum.sh does not depend on the shell before it.
+def _take_script(script: str, command: Command, found: list[Command]) -> None:
+    if script and script in command.words:
+        found.append(Command.of(command.words[command.words.index(script) :]))
 
 
 def _take_text(text: str, found: list[Command], depth: int) -> tuple[str, str, str]:

@@ -12,7 +12,7 @@ _SYSTEM = ("/usr/", "/opt/", "/snap/", "/etc/", "/nix/store/", "/gnu/store/", "/
 
 # What distributions append to the name of one of several versions: python3.11, gcc-12, nc.openbsd, vim.gtk3.
 _VERSION = re.compile(
-    r"(?:-\d+(?:\.\d+)*|\d+\.\d+(?:\.\d+)*|\.(?:openbsd|traditional|basic|tiny|nox|gtk3|athena|distrib|real|py|plocate|sysvinit))$"
+    r"(?:-\d+(?:\.\d+)*|\d+\.\d+(?:\.\d+)*|\.(?:openbsd|traditional|basic|tiny|nox|gtk3|athena|distrib|real|plocate|sysvinit|py|sh|pl|rb))$"
 )
 _ARCHITECTURE = re.compile(r"^(?:x86_64|i686|aarch64|arm|armv7l|riscv64|powerpc64le|s390x)-(?:pc-)?linux-(?:gnu\w*|musl\w*)-")
 _ONE_NAME = {"python3": "python", "python2": "python", "ncat": "nc", "netcat": "nc", "mawk": "awk", "gawk": "awk", "nodejs": "node"}

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # Together some 1200 characters at most: 400 tokens, and usually a quarter of that.
 _ARGV_CHARS = 600
 _ARGS_MAX = 24
+_READ_CHARS = 16_384  # of the command line: some 10 ms at the worst, and beyond nothing is shown anyway
 _ARG_CHARS = 240
 _EXE_CHARS = 160
 _PATH_CHARS = 120
@@ -55,7 +56,7 @@ def question_of(suspect: Suspect) -> RedactedQuestion:
 
     return RedactedQuestion(
         exe=shown(program.exe, _EXE_CHARS),
-        argv=_argv_of(redacted_argv(program.argv, names=names)),
+        argv=_argv_of(redacted_argv(program.argv, names=names, total_chars=_READ_CHARS)),
         comm=shown(program.comm, _COMM_CHARS),
         parents=tuple(shown(p, _PARENT_CHARS) for p in program.parents[:_PARENTS_MAX]),
         uid=program.uid,

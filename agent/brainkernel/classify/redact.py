@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 ARGS_MAX = 4096
-ARG_CHARS = 65_536
+ARG_CHARS = 131_072  # MAX_ARG_STRLEN: no argument is longer
 TOTAL_CHARS = 262_144
 _CUT_MARGIN = 512
 
 
-def redacted_argv(argv: Sequence[str], *, names: frozenset[str] = frozenset()) -> tuple[str, ...]:
+def redacted_argv(argv: Sequence[str], *, names: frozenset[str] = frozenset(), total_chars: int = TOTAL_CHARS) -> tuple[str, ...]:
     """The command line as it may leave the host. Without secrets and personal data in it, it comes back unchanged.
 
-    `names` are home names known from elsewhere (`names_in(cwd)`). Bounded first: at most 4096 arguments of 64 KiB and
-    256 KiB in total; what was cut says so.
+    `names` are home names known from elsewhere (`names_in(cwd)`). Bounded first: at most 4096 arguments and
+    `total_chars`: the head and the tail stay; what was cut says so.
     """
-    bounded = _bounded(argv)
+    bounded = _bounded(argv, total_chars)
     names |= names_in(bounded)
     clean = redacted_words(bounded)
     program = bounded[0].rpartition("/")[2] if bounded else ""
@@ -82,16 +82,25 @@ def _wrong(number: int, what: str) -> UsageError:
     return UsageError(f'line {number}: {what}; expected {{"id": ..., "argv": ["..."]}}')
 
 
-def _bounded(argv: Sequence[str]) -> list[str]:
+def _bounded(argv: Sequence[str], total_chars: int) -> list[str]:
+    # Head and tail, so that nobody can push the truth out of sight.
+    if len(argv) <= ARGS_MAX and sum(map(len, argv)) <= total_chars:
+        return list(argv)
+    head, head_count = _within(argv[: ARGS_MAX // 2], total_chars // 2)
+    rest = argv[head_count:]
+    tail, tail_count = _within(rest[: -ARGS_MAX // 2 - 1 : -1], total_chars // 2)
+    missing = len(rest) - tail_count
+    # The first of the tail may be the value of an option that fell into the gap: it goes too.
+    return [*head, f"... ({missing + 1} arguments)", *reversed(tail[:-1])] if missing else [*head, *reversed(tail)]
+
+
+def _within(argv: Sequence[str], left: int) -> tuple[list[str], int]:
     found: list[str] = []
-    left = TOTAL_CHARS
-    for arg in argv[:ARGS_MAX]:
+    for arg in argv:
         if left <= 0:
             break
         limit = min(ARG_CHARS, left)
         # A cut may go through a secret, and half of one looks like nothing: the last piece before it goes too.
         found.append(arg if len(arg) <= limit else f"{arg[: max(0, limit - _CUT_MARGIN)]}... ({len(arg)} characters)")
-        left -= len(found[-1])
-    if len(found) < len(argv):
-        found.append(f"... ({len(argv)} arguments)")
-    return found
+        left -= len(arg)
+    return found, len(found)

@@ -9,6 +9,9 @@ from functools import lru_cache
 from itertools import pairwise
 
 REDACTED = "<redacted>"
+CERTAIN = 2  # of `strength_of`: whatever the value looks like
+_JOINED_CHARS_MAX = 12
+_REFERENCE_CHARS_MAX = 300
 
 # A name is cut into words: "MYSQL_ROOT_PASSWORD", "keyStorePassword", "auth.password", "x-api-key".
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -25,7 +28,7 @@ _WEAK = frozenset("key auth sig signature salt seed session sid code nonce login
 # "key" after one of these is a secret key whatever it looks like; after others only if it looks like one.
 _SECRET_KEYS = frozenset(
     "api secret access private account master encryption signing shared preshared auth license licence app client service storage stream "
-    "deploy activation registration integration application crypt hmac wep wpa authentication decryption project server".split()
+    "deploy activation registration integration application crypt hmac wep wpa authentication decryption".split()
 )
 _OTHER_KEYS = frozenset(
     "cache sort partition primary foreign public pub host recv group object index hot short routing idempotency range row order map unique "
@@ -34,7 +37,7 @@ _OTHER_KEYS = frozenset(
 # "password" and its like after one of these is a switch or a number, not a name for a secret.
 _NOT_BEFORE = frozenset(
     "no without max min num with ask require requires use forget skip disable enable reset show generate gen list count change expire get "
-    "read print force total check validate new-line is has allow next per prompt n lower".split()
+    "read print force total check validate new-line is has allow next per prompt n lower existing pull from external".split()
 )
 _SINGULAR_COUNTS = frozenset(("tokens", "secrets", "passwords"))
 _REFERENCE_WORDS = frozenset(
@@ -85,7 +88,7 @@ def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
 def _ends_like_password(word: str) -> bool:
     # PGPASSWORD, SSHPASS, rootpw, dbpassword, mytoken: no separator to cut at.
     return word.endswith(("password", "passwd", "passphrase", "secret", "apikey", "authtoken", "passwort")) or (
-        len(word) <= 12 and word.endswith(("pass", "pwd")) and word not in ("bypass", "compass", "trespass", "overpass", "underpass", "cwd")
+        len(word) <= _JOINED_CHARS_MAX and word.endswith(("pass", "pwd")) and word not in ("bypass", "compass", "trespass", "overpass", "underpass", "cwd")
     )  # fmt: skip
 
 
@@ -111,7 +114,7 @@ def is_reference(value: str) -> bool:
         or bare.startswith(REDACTED)
         or bare.lower() in _REFERENCE_WORDS
         or (
-            len(bare) < 300
+            len(bare) < _REFERENCE_CHARS_MAX
             and bool(_VARIABLE.fullmatch(bare) or _PATH.fullmatch(bare) or _FILE_NAME.fullmatch(bare) or _SOURCE.fullmatch(bare))
         )
     )
@@ -122,7 +125,7 @@ def looks_random(value: str) -> bool:
     bare = value.strip("\"'\\").removeprefix("0x")
     if _CHECKSUM.match(bare):
         return False
-    if not 16 <= len(bare) <= 4096 or not bare.isascii() or any(c.isspace() for c in bare):  # noqa: PLR2004
+    if not 16 <= len(bare) <= 1024 or not bare.isascii() or any(c.isspace() for c in bare):  # noqa: PLR2004
         return _is_coded_login(bare)
     digits = sum(c.isdigit() for c in bare)
     letters = sum(c.isalpha() for c in bare)

@@ -17,7 +17,7 @@ One line per family: the programs, then clauses separated by "|", each a word an
     word 2,5         these plain words (-1: the last) are secrets
     after X:1,2      these plain words after the word X are
     all put          every value of NAME=SECRET after this word;  pairs create: NAME SECRET by turns
-    rest bearer      every word after one that begins with this
+    last bearer      the last plain word, if one before begins with this
     bundle kLs       letters that may stand before one of its options in one argument (-sku)
 
 "@WORD" behind an argument: only if WORD is the program's name or one of the words of its command line.
@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 _TABLE = """
-mysql mariadb mysqldump mariadb-dump mysqladmin mariadb-admin mysqlimport mariadb-import mysqlcheck mariadb-check mysqlshow mysqlslap mysqlbinlog mariadb-binlog mysqlpump mysql_upgrade mysqlsh mariadb-backup mariabackup xtrabackup innobackupex mytop pt-query-digest pt-archiver automysqlbackup mysqlreport | attached -p | flag --password -p | takes -u -h -P -S -D --user --host --port | after password:1
+mysql mariadb mysqldump mariadb-dump mysqladmin mariadb-admin mysqlimport mariadb-import mysqlcheck mariadb-check mysqlshow mysqlslap mysqlbinlog mariadb-binlog mysqlpump mysql_upgrade mysqlsh mariadb-backup mariabackup xtrabackup innobackupex mytop pt-query-digest pt-archiver automysqlbackup mysqlreport | attached -p | flag --password | takes -u -h -P -S -D --user --host --port | after password:1
 mycli mydumper myloader innotop | value -p
 psql pg_dump pg_dumpall pg_restore createdb dropdb createuser dropuser vacuumdb reindexdb clusterdb pg_basebackup pg_receivewal pgbench pgcli | flag --password -W
 mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles | value -p --sslPEMKeyPassword
@@ -79,7 +79,7 @@ consul nomad | value -token -http-token -secret-id
 etcdctl | colon --user | colon first@user
 npm yarn pnpm bun | value --otp
 pip pip3 twine flit hatch pdm poetry conda mamba gem cargo nuget dotnet mvn gradle gradlew sbt conan vsce ovsx | value -p@upload -p@publish -p@login -p@twine -a@publish -k@push -ApiKey --api-key -k@nuget | after pypi-token:1 | takes -r -u
-composer poetry | rest http-basic pypi-token github-oauth gitlab-token gitlab-oauth bearer bitbucket-oauth
+composer poetry | last http-basic pypi-token github-oauth gitlab-token gitlab-oauth bearer bitbucket-oauth
 cargo | after login:1
 xfreerdp xfreerdp3 wlfreerdp sdl-freerdp freerdp mstsc wfreerdp | slashopt p password pass gp gateway-password pth reconnect-cookie
 rdesktop | value -p
@@ -97,7 +97,7 @@ wpa_passphrase | word 2
 nmcli | after password:1 psk:1 wep-key0:1 secrets:1 private-key:1 pin:1 private-key-password:1
 iwctl iwconfig iw | value --passphrase -P | after key:1 enc:1
 create_ap | word 4
-lftp ncftp ncftpput ncftpget ncftpls | comma -u --user | value -p@ncftp -p@ncftpput -p@ncftpget --password
+lftp open ncftp ncftpput ncftpget ncftpls | comma -u --user | value -p@ncftp -p@ncftpput -p@ncftpget --password
 rclone | after obscure:1 | all create update | pairs create update
 mc mcli | after set:3,4 add:3,4 | takes --api
 s3cmd s4cmd swift openstack b2 | value -K@swift --os-password --key@swift | after authorize-account:2 account-authorize:2 authorize:2
@@ -106,7 +106,7 @@ keytool jarsigner signtool osslsigncode | value -storepass -keypass -srcstorepas
 apksigner | source --ks-pass --key-pass
 security | value -p -P -w
 ansible-vault | after encrypt_string:1 | takes --name -n --vault-id --stdin-name
-pulumi | word -1@--secret
+pulumi | word -1@--secret | flag --secret
 gh glab tea | value -b@secret --body@secret | flag --with-token
 doctl flyctl fly hcloud codecov ntfy openai | value -t@doctl -t@fly -t@flyctl -t@codecov --access-token -k@openai | colon -u@ntfy
 ibmcloud airflow superset flask | value -p@login -p@create -p@create-admin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from brainkernel.classify.redact_names import REDACTED
+from brainkernel.classify.redact_names import REDACTED, looks_random
 
 # Prefixes that their issuers print on every token, each with what follows. All bounded on the left, so that a match
 # cannot start inside a word, and without nested repetition: time is linear in the text.
@@ -42,9 +42,9 @@ _PEM = re.compile(
 
 # Addresses whose path is the secret.
 _WEBHOOKS = re.compile(
-    r"(?P<keep>hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/|\.webhook\.office(?:365)?\.com/webhookb2/|"
+    r"(?P<keep>hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{0,30}/?|\.webhook\.office(?:365)?\.com/webhookb2/|"
     r"outlook\.office(?:365)?\.com/webhook/|hooks\.zapier\.com/hooks/catch/|maker\.ifttt\.com/trigger/[\w-]{1,64}/with/key/|chat\.googleapis\.com/v1/spaces/[\w-]{1,64}/messages\?|"
-    r"api\.telegram\.org/(?:file/)?bot|events\.pagerduty\.com/integration/|hooks\.chime\.aws/incomingwebhooks/|open\.(?:feishu|larksuite)\.\w{2,5}/open-apis/bot/v\d/hook/|"
+    r"events\.pagerduty\.com/integration/|hooks\.chime\.aws/incomingwebhooks/|open\.(?:feishu|larksuite)\.\w{2,5}/open-apis/bot/v\d/hook/|"
     r"/(?:hooks?|webhooks?|incoming|services/hooks/incoming-webhook|api/webhook|generic-webhook-trigger)/(?=[A-Za-z0-9_/-]{20}))"
     r"(?P<secret>[^\s\"'<>?#]{8,512})"
 )
@@ -52,7 +52,9 @@ _APPRISE = re.compile(
     r"(?<![\w])(?P<scheme>slack|discord|tgram|pover|pbul|gotifys?|msteams|ifttt|pagerduty|opsgenie|matrixs?|ntfys?|join|ryver|zulip|twilio|sns|wxteams|mmosts?|rockets?|jsons?|xmls?|spush|boxcar|prowl|signals?|webexteams|telegram|lametric|notica|pushed|pushjet|pushsafer|sendgrid|mailgun|streamlabs)://(?P<rest>[^\s\"'<>]{12,512})"
 )
 # rtmp://host/app/KEY: the last part is the stream's key.
-_STREAM = re.compile(r"(?P<keep>(?<![\w])rtmp[a-z]{0,2}://[^\s\"'/]{1,255}/(?:[^\s\"'/]{1,64}/){1,3})(?P<secret>[^\s\"'/]{8,512})")
+_STREAM = re.compile(r"(?<!\w)rtmp[a-z]{0,2}://[^\s\"']++")
+_STREAM_NAME = re.compile(r"[a-z]{1,24}\d{0,4}")
+_TELEGRAM = re.compile(r"(?P<keep>api\.telegram\.org/(?:file/)?bot)(?P<secret>[\w:-]{8,128})")
 
 
 def without_shapes(text: str) -> str:
@@ -61,6 +63,18 @@ def without_shapes(text: str) -> str:
         text = _PEM.sub(lambda m: f"{m['begin']}{REDACTED}{m['end']}", text)
     if "/" in text:
         text = _WEBHOOKS.sub(lambda m: m["keep"] + REDACTED, text)
-        text = _STREAM.sub(lambda m: m["keep"] + REDACTED, text)
-        text = _APPRISE.sub(lambda m: f"{m['scheme']}://{REDACTED}", text)
+        text = _TELEGRAM.sub(lambda m: m["keep"] + REDACTED, text)
+        text = _STREAM.sub(lambda m: _without_stream_key(m[0]), text)
+        text = _APPRISE.sub(_without_apprise_key, text)
     return _TOKEN.sub(REDACTED, text) if _TOKEN_HINT.search(text) else text
+
+
+def _without_stream_key(address: str) -> str:
+    head, slash, key = address.rpartition("/")
+    named = head.count("/") < 3 or len(key) < 8 or _STREAM_NAME.fullmatch(key)  # noqa: PLR2004 # rtmp://host/app
+    return address if named or key.startswith(REDACTED) else f"{head}{slash}{REDACTED}"
+
+
+def _without_apprise_key(match: re.Match[str]) -> str:
+    secret = any(looks_random(part) for part in re.split(r"[/@:?&=]", match["rest"]))
+    return f"{match['scheme']}://{REDACTED}" if secret else match[0]

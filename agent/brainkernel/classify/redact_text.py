@@ -1,33 +1,23 @@
-"""Secrets inside one piece of text: addresses with a login, `key=value`, JSON, headers, SQL, connection strings."""
+"""Secrets that one piece of text gives away by its structure: addresses with a login, headers, SQL, dialogues, fields."""
 
 from __future__ import annotations
 
 import re
 from urllib.parse import unquote
 
-from brainkernel.classify.redact_names import REDACTED, is_reference, is_secret, looks_random, strength_of
+from brainkernel.classify.redact_fields import SIMPLE_WORD, without_assignments, without_pairs
+from brainkernel.classify.redact_names import REDACTED, is_reference, is_secret, looks_random
 from brainkernel.classify.redact_shapes import without_shapes
 
 _SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,30}:(?://|\\/\\/)|(?<![\w:/])//(?=[^\s/@]{1,128}:[^\s@]{1,256}@)")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]|\$\{?\w+\}?)(?::\d{1,5}|:\w*)?(?:[,/?#)\\\s\"';]|$)")
+_LOGIN_CHARS = 2048  # of an address are looked at
+_OPTION_CHARS = 128
 _URL_END = re.compile(r"[\s\"'<>`]")
 _ENCODED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}%3[Aa]%2[Ff]%2[Ff][^\s\"'&<>]{3,2048}")
 # psexec.py DOMAIN/user:password@host, curlftpfs user:password@host: a login without a scheme
 _BARE_LOGIN = re.compile(
     r"(?P<login>(?:[\w.-]{0,64}[/\\])?[\w.-]{1,64}):(?P<password>[^\s]{3,256})@(?P<host>[\w.-]{1,253}(?::\d{1,5})?(?:[:/][^\s]{0,255})?)"
-)
-
-_ASSIGNMENT = re.compile(
-    r"(?P<name>[A-Za-z_][\w.-]{0,80}(?:\[\w{0,40}\]){0,3}|:_\w{2,40})(?P<equals>\s{0,2}(?::?=|%3[Dd]|=>)\s{0,2}(?!=))(?P<quote>\\{0,3}[\"']|)"
-)
-_PAIR = re.compile(
-    r"(?P<open>\\{0,3}[\"']|)(?P<name>[A-Za-z_][\w.-]{0,80})(?P<close>\\{0,3}[\"']|)(?P<colon>\s{0,4}:\s{0,4})(?P<quote>\\{0,3}[\"']|)"
-)
-_NEXT_PAIR = re.compile(r"(?:[,;&|]\s*|\s+)(?:[A-Za-z_][\w.\- ]{0,60}(?:\[\w{0,40}\])?\s?=|--?\w)")
-_NEXT_QUERY = re.compile(r"[&#\s\"'<>]")
-_NEXT_FIELD = re.compile(r"[,;}\]\s]")
-_NAMED_VALUE = re.compile(
-    r"(?P<head>(?:[Nn]ame|[Kk]ey|ParameterKey)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4}(?P<name>[\w.-]{2,80})[\"'\\]{0,4}\s{0,2},\s{0,2}[\"'\\]{0,4}(?:[Vv]alue|ParameterValue)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4})(?P<value>[^\"'\\\s,}]{1,512})"
 )
 
 _AUTHORIZATION = re.compile(
@@ -39,7 +29,7 @@ _HEADER = re.compile(r"(?P<keep>(?<!\w)(?P<name>[A-Za-z][\w-]{1,60}):[ \t]?)(?P<
 
 _SQL = re.compile(
     r"(?P<keep>(?i:identified\s{1,3}(?:with\s{1,3}\S{1,64}\s{1,3})?(?:by|as)(?:\s{1,3}password)?|(?:encrypted\s{1,3}|set\s{1,3})?password(?:\s{0,3}(?:to|for\s{1,3}\S{1,128}\s{0,3}=|=))?|"
-    r"require\s?pass|auth|changeUserPassword\(\s{0,3}[\"']\w{1,64}[\"']\s{0,3},|pwdcompare|user_pass|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)\s{0,3}=?\s{0,3}\(?\s{0,3})"
+    r"require\s?pass|auth|changeUserPassword\(\s{0,3}[\"']\w{1,64}[\"']\s{0,3},|pwdcompare|user_pass|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
     r"(?P<quote>\\{0,3}['\"])(?P<secret>(?:[^'\"\\]|\\(?!['\"])|'')++)(?P<end>\\{0,3}['\"])"
 )
 _NETRC = re.compile(
@@ -54,7 +44,6 @@ _SHADOW_HASH = re.compile(
     r"(?<![\w$])\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|argon2(?:id|i|d)|pbkdf2[\w-]{0,20}|scrypt|sha1|md5)\$[\w./$,=+-]{8,256}"
 )
 _SEND_KEYS = re.compile(r"(?P<keep>ConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']?)(?P<secret>[^\"'\s]{1,256})")
-_SIMPLE_WORD = re.compile(r"[a-z]{1,24}|[A-Z][a-z]{1,24}|\d{1,3}")
 
 
 def without_secrets(text: str, *, whole: bool = True) -> str:
@@ -72,8 +61,8 @@ def without_secrets(text: str, *, whole: bool = True) -> str:
         text = _ENCODED_URL.sub(_decoded, text)
     text = _without_phrases(text)
     if "=" in text or "%3D" in text or "%3d" in text:
-        text = _without_assignments(text, whole=whole)
-    return _without_pairs(text, whole=whole) if ":" in text else text
+        text = without_assignments(text, whole=whole)
+    return without_pairs(text, whole=whole) if ":" in text else text
 
 
 def without_header(text: str) -> str:
@@ -122,7 +111,7 @@ def _authorization(match: re.Match[str]) -> str:
     named = "authorization" in keep.lower()
     if is_reference(secret) or (not named and not looks_random(secret.split()[0] if secret.split() else "")):
         return match[0]
-    if named and _SIMPLE_WORD.fullmatch(secret):
+    if named and SIMPLE_WORD.fullmatch(secret):
         return match[0]
     return keep + REDACTED
 
@@ -156,12 +145,13 @@ def _without_logins(text: str, *, whole: bool) -> str:
 
 def _end_of_url(text: str, match: re.Match[str], *, whole: bool) -> int:
     # An argument that is one address, or an option with one, reaches to its end: passwords may hold blanks and quotes.
-    before = text[: match.start()]
+    near = min(len(text), match.end() + _LOGIN_CHARS)
+    before = text[: match.start()] if match.start() < _OPTION_CHARS else "{"
     alone = whole and (not before or (before.endswith(("=", ":")) and not _URL_END.search(before) and "{" not in before))
-    if alone and "://" not in text[match.end() :]:
-        return len(text)
-    found = _URL_END.search(text, match.end())
-    return found.start() if found else len(text)
+    if alone and text.find("://", match.end(), near) < 0:
+        return near
+    found = _URL_END.search(text, match.end(), near)
+    return found.start() if found else near
 
 
 def _login_end(rest: str) -> int:
@@ -184,81 +174,6 @@ def _clean_login(login: str) -> str:
         user, colon, password = re.split("(%3[Aa])", login, maxsplit=1)
     if looks_random(user):
         user = REDACTED
-    if not colon or is_reference(password) or password == "x-oauth-basic":
+    if not colon or is_reference(password) or password == "x-oauth-basic":  # noqa: S105 # a fixed word of GitHub
         return f"{user}{colon}{password}"
     return f"{user}{colon}{REDACTED}"
-
-
-def _without_assignments(text: str, *, whole: bool) -> str:
-    text = _NAMED_VALUE.sub(lambda m: m["head"] + REDACTED if is_secret(m["name"], m["value"]) else m[0], text)
-    out: list[str] = []
-    at = 0
-    for match in _ASSIGNMENT.finditer(text):
-        if match.start() < at or strength_of(match["name"]) == 0:
-            continue
-        end = _end_of_value(text, match, whole=whole)
-        if is_secret(match["name"], text[match.end() : end]):
-            out += (text[at : match.end()], REDACTED)
-            at = end
-    out.append(text[at:])
-    return "".join(out)
-
-
-def _end_of_value(text: str, match: re.Match[str], *, whole: bool) -> int:
-    start, quote = match.end(), match["quote"]
-    if quote:
-        end = text.find(quote, start)
-        return end if end >= 0 else len(text)
-    before = text[max(0, match.start() - 1) : match.start()]
-    if match["equals"].startswith("%"):
-        found = re.compile(r"%26|[&\s\"']").search(text, start)
-    elif before in ("?", "&") or ("://" in text[: match.start()] and before == "#"):
-        found = _NEXT_QUERY.search(text, start)
-    elif ";" in text and re.search(r";\s?[\w ]{2,40}=|;$", text):
-        found = re.compile(r"[;\"'\n]").search(text, start)
-    elif whole and (before in ("", "-", "/", ".") or before == ","):
-        found = _NEXT_PAIR.search(text, start)
-    elif whole and before == " ":
-        found = re.compile(r"[\s\"']").search(text, start)
-    else:
-        found = re.compile(r"[\s\"'&;,)}\]]").search(text, start)
-    return found.start() if found else len(text)
-
-
-def _without_pairs(text: str, *, whole: bool) -> str:
-    out: list[str] = []
-    at = 0
-    for match in _PAIR.finditer(text):
-        if match.start() < at or strength_of(match["name"]) == 0 or text.startswith("//", match.end()):
-            continue
-        end = _end_of_pair(text, match, whole=whole)
-        value = text[match.end() : end]
-        quoted = bool(match["close"] or match["quote"])
-        if not value or not is_secret(match["name"], value) or (not quoted and not _is_plain_pair(text, match, value)):
-            continue
-        out += (text[at : match.end()], REDACTED)
-        at = end
-    out.append(text[at:])
-    return "".join(out)
-
-
-def _end_of_pair(text: str, match: re.Match[str], *, whole: bool) -> int:
-    start, quote = match.end(), match["quote"]
-    if quote:
-        end = text.find(quote, start)
-        return end if end >= 0 else len(text)
-    in_braces = "{" in text[: match.start()]
-    if whole and not in_braces and match.start() == 0:
-        found = re.compile(r"\n").search(text, start)
-    else:
-        found = _NEXT_FIELD.search(text, start)
-    return found.start() if found else len(text)
-
-
-def _is_plain_pair(text: str, match: re.Match[str], value: str) -> bool:
-    # "password: hunter2" is one, "Password: changed" in a message and "token:latest" are not.
-    blank_after = match["colon"].strip() != match["colon"] and match["colon"].rstrip() != match["colon"]
-    in_braces = "{" in text[: match.start()]
-    if not blank_after and not in_braces:
-        return looks_random(value)
-    return not _SIMPLE_WORD.fullmatch(value.split(maxsplit=1)[0] if value.split() else value)

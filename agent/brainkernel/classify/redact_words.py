@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from brainkernel.classify.redact_names import REDACTED, is_reference, is_secret, looks_random, strength_of
+from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_reference, is_secret, looks_random, strength_of
 from brainkernel.classify.redact_programs import NO_CONVENTIONS, READERS, SHELLS, WRAPPERS, Conventions, conventions_of
 from brainkernel.classify.redact_shell import Command, commands_of
 from brainkernel.classify.redact_text import without_header, without_secrets
 
 _DEPTH_MAX = 4  # shells within shells
+_COMMANDS_MAX = 1000  # of one shell text; the rest is only seen as text
 _PROGRAM_WORDS_MAX = 512  # a program is looked for in the first words only
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,80}")
+_BUNDLE = re.compile(r"-[A-Za-z]{2,5}")
 _LONG = re.compile(r"(?P<name>(?:--?|/)[A-Za-z][\w.:-]{0,120}?)(?P<equals>=|:=)(?P<value>.*)", re.DOTALL)
 _LOOKS_LIKE_OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:=.*)?|-[A-Za-z]", re.DOTALL)
 _PORTS = re.compile(r"(?:[\d.]{7,15}:)?\d{1,5}(?::\d{1,5})?(?:-\d{1,5})?(?:/\w{3,4})?")
@@ -112,7 +114,8 @@ def _runs(words: list[str], out: list[str], depth: int) -> list[_Run]:
 
 
 def _run(words: list[str], out: list[str], start: int, end: int, name: str, *, wrapped: bool, depth: int) -> _Run:
-    present = frozenset((name, *words[start:end]))
+    letters = (f"-{c}" for w in words[start:end] if _BUNDLE.fullmatch(w) for c in w[1:])
+    present = frozenset((name, *words[start:end], *letters))
     return _Run(words, out, start, end, name, conventions_of(name) or NO_CONVENTIONS, wrapped, present, depth)
 
 
@@ -192,7 +195,7 @@ def _takes_attached(short: str, options: dict[str, str]) -> bool:
     return options[short] == "attached" or not any(len(o) > 2 and o[1] != "-" for o in options)  # noqa: PLR2004
 
 
-def _take(run: _Run, index: int, following: str | None, option: str, clause: str) -> int:
+def _take(run: _Run, index: int, following: str | None, option: str, clause: str) -> int:  # noqa: PLR0911 # one for each form
     word = run.words[index]
     if clause in ("flag", "takes", "plain", "attached") and word == option:
         if clause in ("flag", "attached"):
@@ -287,12 +290,14 @@ def _plain_words(run: _Run) -> None:
     plain = [i for i in run.plain if i not in run.done]
     conventions, present = run.conventions, run.present
     for argument in conventions.of("word", present):
+        condition = conventions.clauses["word"][argument]
+        at = next((n for n, i in enumerate(plain) if run.words[i] == condition), -1)
         for number in argument.split(","):
-            _redact_nth(run, plain, int(number))
+            _redact_nth(run, plain[at + 1 :], int(number))
     for argument in conventions.of("after", present):
         key, _, numbers = argument.rpartition(":")
-        at = next((n for n, i in enumerate(plain) if run.words[i] == key or run.words[i].endswith(f".{key}")), None)
-        start = _after(run, plain, key) if at is None else plain[at + 1 :]
+        found = next((n for n, i in enumerate(plain) if run.words[i] == key or run.words[i].endswith(f".{key}")), None)
+        start = _after(run, plain, key) if found is None else plain[found + 1 :]
         for number in numbers.split(","):
             _redact_nth(run, start, int(number))
     if conventions.holds("slash", "any", present):
@@ -347,10 +352,9 @@ def _lists(run: _Run, plain: list[int]) -> None:
         for key, index in pairwise(plain):
             if is_secret(run.words[key], run.words[index]) and "=" not in run.words[key]:
                 run.put(index, REDACTED)
-    for prefix in conventions.of("rest", present):
-        at = next((n for n, i in enumerate(plain) if run.words[i].startswith(prefix)), None)
-        for index in plain[at + 1 :] if at is not None else ():
-            run.put(index, run.words[index] if is_reference(run.words[index]) else REDACTED)
+    for prefix in conventions.of("last", present):
+        if any(run.words[i].startswith(prefix) for i in plain[:-1]) and not is_reference(run.words[plain[-1]]):
+            run.put(plain[-1], REDACTED)
 
 
 def _settings(run: _Run, plain: list[int]) -> None:
@@ -359,7 +363,7 @@ def _settings(run: _Run, plain: list[int]) -> None:
     for key, index in pairwise(plain):
         seen_setter = seen_setter or run.words[key] in _SETTERS
         name = run.words[key]
-        if seen_setter and "=" not in name and strength_of(name) == 2 and is_secret(name, run.words[index]):  # noqa: PLR2004
+        if seen_setter and "=" not in name and strength_of(name) == CERTAIN and is_secret(name, run.words[index]):
             run.put(index, REDACTED)
 
 
@@ -380,7 +384,7 @@ def _redacted_shell(text: str, depth: int, *, certain: bool) -> tuple[str, bool]
     commands = commands_of(text)
     changes: list[tuple[int, int, str]] = []
     is_shell = certain
-    for number, command in enumerate(commands):
+    for number, command in enumerate(commands[:_COMMANDS_MAX]):
         values = [w.value for w in command.words]
         if not certain and not _begins_with_program(values):
             continue
@@ -400,7 +404,7 @@ def _redacted_shell(text: str, depth: int, *, certain: bool) -> tuple[str, bool]
 def _begins_with_program(values: list[str]) -> bool:
     first = next((v for v in values if not _ASSIGNED.match(v)), None)
     if first is None:
-        return True
+        return False  # assignments alone: text says as much about them, and it may be another language
     name = _name_of(first)
     return (
         conventions_of(name) is not None or name in WRAPPERS or name in SHELLS or name in _SHELL_WORDS or bool(_INTERPRETER.fullmatch(name))

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from brainkernel.classify.paths import name_of
 from brainkernel.model import Category, Mark, PackageState
 
 if TYPE_CHECKING:
@@ -89,12 +90,12 @@ _OF_COMMAND = ("name", "args", "args_all", "args_none")
 
 
 def expanded(values: list[Any], groups: Groups) -> frozenset[str]:
-    """Put the members in the place of each `@group`."""
+    """Put the members in the place of each `@group`, and fold names as those of programs are."""
     names: set[str] = set()
     for value in values:
         text = str(value)
         if not text.startswith("@"):
-            names.add(text)
+            names.add(name_of(text))
         elif text[1:] in groups:
             names |= groups[text[1:]]
         else:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from brainkernel.classify import rulefile
 from brainkernel.classify.facts import Facts
 from brainkernel.classify.knowledge import Knowledge
+from brainkernel.classify.paths import name_of
 from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Evidence, Mark, Package, Program, Tier, Unit, Verdict
 
@@ -143,7 +144,7 @@ def _groups_of(files: list[rulefile.RuleFile]) -> Groups:
     groups: dict[str, frozenset[str]] = {}
     for file in files:
         for name, members in file.groups.items():
-            plain = {m for m in members if not m.startswith("@")}
+            plain = {name_of(m) for m in members if not m.startswith("@")}
             for other in (m[1:] for m in members if m.startswith("@")):
                 if other not in groups:
                     msg = f"{file.file}: groups.{name}: no group @{other} above it"
@@ -170,7 +171,11 @@ def record_of(record: Any, where: str) -> tuple[Program, Evidence]:
         keys = f"unknown keys {sorted(wrong)}" if given else f"{record!r} is no example"
         msg = f"{where}: test: {keys}; write a command line or a mapping of {', '.join(sorted(_RECORD_KEYS))}"
         raise ConfigError(msg)
-    argv = tuple(map(str, given.get("argv") or shlex.split(given.get("run", ""))))
+    try:
+        argv = tuple(map(str, given.get("argv") or shlex.split(given.get("run", ""))))
+    except ValueError as error:
+        msg = f"{where}: test: {error}: {record}"
+        raise ConfigError(msg) from None
     first = argv[0] if argv else ""
     exe = str(given.get("exe") or (first if first.startswith("/") else f"/usr/bin/{first.lstrip('-')}"))
     unit, package = given.get("unit"), given.get("package")
