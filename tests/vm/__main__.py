@@ -42,7 +42,6 @@ def _run(options: argparse.Namespace, scratch: Path) -> int:
     color = ["--color=yes"] if sys.stdout.isatty() else []
     payload = write_payload(scratch, cache, arguments=[*color, *selection, *options.pytest], end_of_run=end_of_run)
     machine = Machine(image, payload, scratch / "console.log", end_of_run)
-    say("booting: 10 to 60 seconds")
     return machine.shell() if options.shell else machine.run(options.timeout)
 
 

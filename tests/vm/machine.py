@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import subprocess
@@ -9,13 +10,13 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from vm.progress import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from vm.image import Image
 
@@ -23,6 +24,7 @@ MEMORY_MIB = 2048
 CPUS = 2  # the tests' hogs take both, so that there is a victim
 BOOT_DEADLINE_S = 300.0
 CONSOLE_TAIL_LINES = 40
+LOCK = Path("/run/lock/brainkernel-vm")
 MARK = b"\x1e"  # ASCII "record separator": pytest prints none (enter writes it)
 
 
@@ -47,7 +49,8 @@ class Machine:
         output = ["-chardev", "file,id=out,path=/dev/stdout", "-device", "virtio-serial"]
         output += ["-device", "virtserialport,chardev=out,name=brainkernel"]
         command = [*self._command(f"file:{self.console}"), *output]
-        with _started(command) as process:
+        with _only_one_machine(), _started(command) as process:
+            say("booting: 10 to 60 seconds")
             return self._follow(process, timeout_s)
 
     def shell(self) -> int:
@@ -105,6 +108,18 @@ class Machine:
         tail = "\n".join(f"  console | {line.strip()}" for line in said[-CONSOLE_TAIL_LINES:])
         msg = f"\n{what}\n{tail or '  the console is empty'}"
         raise MachineError(msg)
+
+
+@contextmanager
+def _only_one_machine() -> Iterator[None]:
+    # Two emulated machines at a time make each other so slow that deadlines inside are missed.
+    with LOCK.open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another VM of these tests runs: waiting for its end")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def _wait_for_the_limit(hog: Hog) -> None:
 
 
 @anywhere
-def test_a_hurting_hog_is_limited_to_its_share_within_ten_seconds(place: str) -> None:
+def test_a_hog_is_limited_to_its_share_within_ten_seconds(place: str) -> None:
     """From the first moment that it hurts others, whether it has a unit of its own or sits in a login session."""
     with running_agent(), a_hurting_hog(place) as hog:
         _wait_for_the_limit(hog)
@@ -47,7 +47,7 @@ def test_in_a_session_only_the_hog_is_limited() -> None:
         assert cpu_pct_of(session.sibling, 5) > 2 * QUOTA_PCT
 
 
-def test_a_protected_program_is_left_alone_while_a_hurting_hog_beside_it_is_limited() -> None:
+def test_a_protected_program_is_left_alone_while_a_hog_beside_it_is_limited() -> None:
     """Both do the same, and the rules say the same of both; the operator has protected one."""
     with running_agent(), a_unit(PROTECTED, name="payments.service") as protected:
         before = scheduling()
