@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DELETED = " (deleted)"  # appended by d_path() to the path of an unlinked file
-_STAT_TTY_NR, _STAT_STARTTIME = 4, 19  # fields 7 and 22 of /proc/PID/stat, counted from the third: proc(5)
+STAT_TTY_NR, STAT_STARTTIME = 4, 19  # fields 7 and 22 of /proc/PID/stat, counted from the third: proc(5)
 _NO_LOGINUID = 0xFFFF_FFFF
 
 
@@ -34,10 +34,14 @@ def same_file(wanted: FileId, status: os.stat_result) -> bool:
     return status.st_ino == wanted.ino and status.st_ctime_ns == wanted.ctime_ns
 
 
-def _read_stat(proc: Path, tgid: int) -> list[bytes] | None:
+def fields_of_stat(line: bytes) -> list[bytes]:
     """The fields of /proc/PID/stat from the third on: the second is the name, which may hold anything."""
+    return line.rpartition(b")")[2].split()
+
+
+def _read_stat(proc: Path, tgid: int) -> list[bytes] | None:
     line = _read(f"{proc}/{tgid}/stat")
-    return line.rpartition(b")")[2].split() if line else None
+    return fields_of_stat(line) if line else None
 
 
 def _read(path: str) -> bytes | None:
@@ -51,13 +55,13 @@ def _read(path: str) -> bytes | None:
 def read_start_ns(proc: Path, tgid: int) -> int | None:
     """When a process started (boot time, in clock ticks as ProcessKey has it); None if there is none."""
     fields = _read_stat(proc, tgid)
-    return int(fields[_STAT_STARTTIME]) * CLOCK_TICK_NS if fields else None
+    return int(fields[STAT_STARTTIME]) * CLOCK_TICK_NS if fields else None
 
 
 def read_tty(proc: Path, tgid: int) -> int:
     """The device number of the controlling terminal; 0 if there is none, or no process."""
     fields = _read_stat(proc, tgid)
-    return int(fields[_STAT_TTY_NR]) if fields else 0
+    return int(fields[STAT_TTY_NR]) if fields else 0
 
 
 def read_comm(proc: Path, tgid: int) -> str | None:

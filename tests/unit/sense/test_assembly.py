@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from brainkernel.model import Exec, FileId, Mark, ProcessKey
+from brainkernel.sense import wire
+from brainkernel.sense.assembly import EventAssembly
+from brainkernel.sense.cgroups import CgroupMounts, CgroupPaths
+from brainkernel.sense.exepath import ExePaths
+from support.wirebytes import an_ancestor, an_exec_record
+
+GONE_TGID = 2**22 + 1  # above the largest pid there is
+
+
+def an_assembly(paths: ExePaths | None = None) -> EventAssembly:
+    proc = Path("/proc")
+    return EventAssembly(proc, ExePaths(proc) if paths is None else paths, CgroupPaths(proc, CgroupMounts(None, has_named=False)))
+
+
+def exec_of(data: bytes, assembly: EventAssembly | None = None) -> Exec:
+    event = (assembly or an_assembly()).event_of(wire.record_of(data))
+    assert isinstance(event, Exec)
+    return event
+
+
+def test_exec_of_a_process_that_is_gone_is_complete_but_for_what_only_it_could_tell() -> None:
+    """A process that dies between event and look is the normal case."""
+    event = exec_of(an_exec_record(tgid=GONE_TGID, filename=b"/nowhere/tool", lineage=(an_ancestor(GONE_TGID),)))
+
+    assert event.exe == event.filename == "/nowhere/tool"
+    assert event.argv == ("tool",)
+    assert (event.cwd, event.cgroup, event.parent_exe) == ("", "", "")
+    assert event.parent == ProcessKey.at(GONE_TGID, 1)
+    assert event.parent_file == FileId(dev=7, ino=5, ctime_ns=6)
+
+
+def test_exec_encodes_the_terminal_as_stat_does() -> None:
+    """The kernel's 12 and 20 bits become the device number that a terminal's file has."""
+    event = exec_of(an_exec_record(tgid=GONE_TGID, tty=136 << 20 | 300, loginuid=1000))
+
+    assert (event.tty, event.loginuid) == (os.makedev(136, 300), 1000)
+    assert exec_of(an_exec_record(tgid=GONE_TGID)).tty == 0
+    assert exec_of(an_exec_record(tgid=GONE_TGID)).loginuid is None
+
+
+def test_exec_of_a_script_takes_the_interpreter_the_kernel_named() -> None:
+    """For a script argv[0] comes from its first line, and filename is the script."""
+    event = exec_of(an_exec_record(tgid=GONE_TGID, filename=b"./job", argv=b"/bin/interp\0./job\0", flags=wire.ExecFlag.SCRIPT))
+
+    assert (event.exe, event.filename) == ("/bin/interp", "./job")
+    assert event.marks == frozenset()
+
+
+def test_exec_carries_the_flags_of_the_kernel_as_marks() -> None:
+    """What only the kernel could see."""
+    flags = wire.ExecFlag.UNLINKED | wire.ExecFlag.MEMFD
+    event = exec_of(an_exec_record(tgid=GONE_TGID, flags=flags, argv_total=10_000))
+
+    assert event.marks == {Mark.MEMFD, Mark.ARGV_TRUNCATED}
+
+
+def test_lineage_is_resolved_once_and_again_when_more_is_known() -> None:
+    """Siblings share the work; an ancestor whose path turns up later gets it."""
+    paths = ExePaths(Path("/proc"))
+    assembly = an_assembly(paths)
+    record = an_exec_record(tgid=GONE_TGID, lineage=(an_ancestor(GONE_TGID, ino=5),))
+
+    before = exec_of(record, assembly)
+    again = exec_of(record, assembly)
+    paths.learn(FileId(dev=7, ino=5, ctime_ns=6), "/usr/bin/parent")
+    after = exec_of(record, assembly)
+    last = exec_of(record, assembly)
+
+    assert before.ancestors is again.ancestors
+    assert (before.parent_exe, after.parent_exe) == ("", "/usr/bin/parent")
+    assert after.ancestors is last.ancestors

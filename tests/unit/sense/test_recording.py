@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import io
+import select
+from typing import TYPE_CHECKING
+
+import pytest
+from brainkernel.errors import UsageError
+from brainkernel.model import Exec, Exit, Fork, Mark, ProcessKey, Suppressed
+from brainkernel.sense.recording import ReplayLoader, line_of, read_events
+from hypothesis import given
+from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# What os.fsdecode can give: any text, bytes that are not UTF-8 as lone surrogates.
+OS_TEXT = st.binary(max_size=30).map(lambda b: b.decode("utf-8", "surrogateescape"))
+TICKS = st.integers(0, 10**9).map(lambda n: n * 10_000_000)
+
+
+EXECS = st.builds(
+    Exec,
+    time_ns=TICKS,
+    key=st.builds(ProcessKey, st.integers(1, 2**22), TICKS),
+    exe=OS_TEXT,
+    argv=st.lists(OS_TEXT, max_size=5).map(tuple),
+    cwd=OS_TEXT,
+    cgroup=OS_TEXT,
+    parent_exe=OS_TEXT,
+    uid=st.integers(0, 2**32 - 1),
+)
+
+
+@given(EXECS)
+def test_exec_comes_back_from_its_line(event: Exec) -> None:
+    """Every field that a recording has survives, whatever bytes are in it, on one line of ASCII."""
+    line = line_of(event)
+    assert line is not None
+    (back,) = read_events([line])
+
+    assert line.isascii()
+    assert "\n" not in line
+    assert isinstance(back, Exec)
+    for name in ("time_ns", "key", "exe", "argv", "cwd", "cgroup", "parent_exe", "uid"):
+        assert getattr(back, name) == getattr(event, name)
+
+
+def test_exit_and_fork_come_back_from_their_lines() -> None:
+    """The short kinds, with the parent's start taken from its own line."""
+    parent, child = ProcessKey(5, 10_000_000), ProcessKey(6, 20_000_000)
+    shell = Exec(time_ns=1, key=parent, exe="/bin/sh")
+    fork, exit_ = Fork(time_ns=2, key=child, parent=parent), Exit(time_ns=3, key=child)
+
+    lines = [line_of(shell), line_of(fork), line_of(exit_)]
+
+    assert list(read_events(line for line in lines if line))[1:] == [fork, exit_]
+
+
+def test_notice_of_suppression_is_not_recorded() -> None:
+    """A recording has the three kinds that other programs know."""
+    assert line_of(Suppressed(time_ns=1, cgroup_id=2, count=3)) is None
+
+
+def test_missing_fields_take_what_an_earlier_line_said() -> None:
+    """A recording made by hand needs little more than exe."""
+    lines = [
+        '{"kind":"exec","tgid":7,"time_ns":50000000,"exe":"/tmp/.x/miner"}',
+        "",
+        '{"kind":"exit","tgid":7}',
+        '{"kind":"exec","exe":"a","unknown":1}',
+    ]
+
+    start, end, bare = read_events(lines)
+
+    assert isinstance(start, Exec)
+    assert start.marks == {Mark.HIDDEN_DIR, Mark.WORLD_WRITABLE_DIR}
+    assert start.comm == "miner"
+    assert end == Exit(time_ns=50_000_000, key=start.key)
+    assert bare.time_ns == 50_000_000
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("[1]", "not a JSON object"),
+        ("[" * 100_000, "not JSON"),
+        ('{"kind":"open"}', "kind: must be exec, exit or fork, not 'open'"),
+        ("{}", "kind: must be exec, exit or fork, not None"),
+        ('{"kind":["exec"]}', "kind: must be"),
+        ('{"kind":"exec","tgid":"7"}', "tgid: must be a whole number"),
+        ('{"kind":"exec","tgid":true}', "tgid: must be a whole number"),
+        ('{"kind":"exec","tgid":-1}', "tgid: must be a whole number"),
+        ('{"kind":"exec","time_ns":1e15}', "time_ns: must be a whole number"),
+        ('{"kind":"exec","uid":4294967296}', "uid: must be a whole number"),
+        ('{"kind":"exec","exe":7}', "exe: must be a string"),
+        ('{"kind":"exec","argv":"ls -l"}', "argv: must be a list of strings"),
+        ('{"kind":"exec","argv":["ls",7]}', "argv: must be a list of strings"),
+        ('{"kind":"exec","tgid":' + "9" * 5000 + "}", "2: "),
+    ],
+)
+def test_bad_line_is_named_with_file_line_and_key(line: str, complaint: str) -> None:
+    """The person who wrote the recording is told where to look."""
+    with pytest.raises(UsageError, match=r"^f\.jsonl:2: ") as raised:
+        list(read_events(['{"kind":"exec"}', line], "f.jsonl"))
+
+    assert complaint in str(raised.value)
+    assert len(str(raised.value)) < 500
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_an_event_or_a_named_error(line: str) -> None:
+    """Hostile recordings do not end in a traceback."""
+    try:
+        list(read_events([line], "f"))
+    except UsageError as error:
+        assert str(error).startswith("f:1: ")  # noqa: PT017 # an event is as good
+
+
+def test_replay_drains_in_order_and_says_when_it_is_finished(tmp_path: Path) -> None:
+    """The descriptor is readable while there is more, so the daemon's loop needs to know nothing of files."""
+    file = tmp_path / "recording.jsonl"
+    file.write_text("".join(f'{{"kind":"exec","tgid":{i},"exe":"/bin/{i}"}}\n' for i in range(1, 6)))
+
+    with ReplayLoader(file) as loader:
+        readable = bool(select.select([loader], [], [], 0)[0])
+        first = loader.drain(limit=3)
+        rest = loader.drain(limit=3)
+        still_readable = bool(select.select([loader], [], [], 0)[0])
+        finished = loader.finished
+        nothing = loader.drain()
+        counters = loader.counters()
+
+    assert [e.key.tgid for e in first if isinstance(e, Exec)] == [1, 2, 3]
+    assert [e.key.tgid for e in rest if isinstance(e, Exec)] == [4, 5]
+    assert (readable, still_readable, finished, nothing) == (True, False, True, [])
+    assert counters.received["exec"] == 5
+    assert counters.mismatches() == []
+
+
+def test_replay_of_a_stream_leaves_it_open() -> None:
+    """Stdin is not ours to close."""
+    stream = io.StringIO('{"kind":"exec"}\n')
+
+    with ReplayLoader(stream) as loader:
+        assert len(loader.drain()) == 1
+
+    assert not stream.closed
+
+
+def test_replay_of_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
+    """With its name and the reason."""
+    with pytest.raises(UsageError, match=r"absent\.jsonl: cannot be read: No such file"):
+        ReplayLoader(tmp_path / "absent.jsonl").open()
