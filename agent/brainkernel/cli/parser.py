@@ -41,7 +41,9 @@ def parser_of(only: str | None) -> Parser:
     usage = f"{PROGRAM} [-h] [--version] COMMAND ..."
     parser = Parser(prog=PROGRAM, usage=usage, description=_HEAD, epilog=_overview(), formatter_class=_formatter, allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog=PROGRAM, title="commands", help=argparse.SUPPRESS)
+    # The overview lists them better than argparse would; completion skips what is suppressed.
+    commands_help = "command" if only is None else argparse.SUPPRESS
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", prog=PROGRAM, title="commands", help=commands_help)
     for entry in ALL:
         if only is None or only == entry.name:
             _add(commands, entry, entry.load())
@@ -59,7 +61,7 @@ def _add(commands: argparse._SubParsersAction[Parser], entry: Entry, command: Co
         entry.name,
         help=entry.help,
         description=(command.__doc__ or entry.help).strip() if entry.ready else f"Not yet: {entry.help}.",
-        epilog=_examples((line.format(name=entry.name), what) for line, what in command.EXAMPLES),
+        epilog=_examples((line.replace("{name}", entry.name), what) for line, what in command.EXAMPLES),
         formatter_class=_formatter,
         allow_abbrev=False,
     )

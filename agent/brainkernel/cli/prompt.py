@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     ("brainkernel prompt --input programs.jsonl", "for people"),
-    ("brainkernel prompt --input programs.jsonl --json", "one object {{id, messages}} per record"),
+    ("brainkernel prompt --input programs.jsonl --json", "one object {id, messages} per record"),
 )
 
 

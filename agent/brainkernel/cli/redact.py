@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
 EXAMPLES = (
-    ("""echo '{{"id": 1, "argv": ["mysql", "-pgeheim"]}}' | brainkernel redact""", "one command line"),
+    ("""echo '{"id": 1, "argv": ["mysql", "-pgeheim"]}' | brainkernel redact""", "one command line"),
     ("brainkernel redact --input commands.jsonl --output redacted.jsonl", "a file of them"),
 )
 

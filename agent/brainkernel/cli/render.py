@@ -25,6 +25,7 @@ CATEGORY_COLOURS = {
     "suspicious": "red",
     "unknown": "dim",
 }
+_WIDE = 100  # columns from which whole limits and reasons fit
 _RELEASE_TEXTS = {
     ReleaseResult.RESTORED: "restored",
     ReleaseResult.GONE: "already gone: the process or unit ended, and its limit with it",
@@ -97,18 +98,22 @@ def listing_lines(listing: Listing, width: int, style: Style, zone: tzinfo | Non
     """The answer of `brainkernel list`, one decision per line."""
     if not listing.decisions:
         return ["no decisions"]
-    free = width - 64
-    program_width = max(16, min(48, free * 2 // 3))
-    reason_width = max(0, width - 48 - program_width - 18)
-    lines = [f"{'ID':>7} {'TIME':8} {'PID':>7} {fitted('PROGRAM', program_width)} {'CATEGORY':<16}{'SURE':>4} {'DECISION':<17}"]
+    wide = width >= _WIDE
+    decision_width = 21 if wide else 12  # "limit* cpu_weight=20", or its beginning
+    category_width = 16 if wide else 12
+    rest = width - (7 + 8 + 7 + 4 + 5) - decision_width - category_width  # ID, TIME, PID, SURE and the gaps
+    program_width = min(44, rest if not wide else rest // 2)
+    reason_width = rest - program_width - 1 if wide else 0
+    heads = f"{'ID':>7} {'TIME':8} {'PID':>7} {fitted('PROGRAM', program_width)} {'CATEGORY':<{category_width}}"
+    lines = [style.paint(f"{heads}SURE {fitted('DECISION', decision_width)}{' REASON' if wide else ''}".rstrip(), "bold")]
     for one in listing.decisions:
         decision = f"{one.decision}{'*' if one.active else ''} {one.limit}"
-        category = style.paint(f"{one.category:<16}", CATEGORY_COLOURS.get(one.category, ""))
+        category = style.paint(fitted(one.category, category_width), CATEGORY_COLOURS.get(one.category, ""))
         line = (
             f"{one.id:>7} {clock_time(one.time_ns, zone)} {one.pid:>7} {fitted(shown(one.exe), program_width, keep_end=True)} "
-            f"{category}{one.confidence:>4.2f} {fitted(decision, 17)} {fitted(shown(one.reason), reason_width) if reason_width else ''}"
+            f"{category}{one.confidence:>4.2f} {fitted(decision, decision_width)}"
         )
-        lines.append(line.rstrip())
+        lines.append(f"{line} {fitted(shown(one.reason), reason_width)}".rstrip() if wide else line.rstrip())
     if any(one.active for one in listing.decisions):
         lines.append("* this limit stands now: `brainkernel undo ID` ends it")
     return lines
