@@ -10,7 +10,7 @@ _NEAR_CHARS = 1100  # an end of a value is looked for this far, unless the value
 SIMPLE_WORD = re.compile(r"[a-z]{1,24}|[A-Z][a-z]{1,24}|\d{1,3}")
 
 _ASSIGNMENT = re.compile(
-    r"(?<!\w)(?P<name>[A-Za-z_][\w.-]{0,120}(?:\[\w{0,40}\]){0,3})(?P<equals>\s{0,2}(?::?=|%3[Dd]|=>)\s{0,2}(?!=))(?P<quote>\\{0,3}[\"']|)"
+    r"(?<!\w)(?P<name>[A-Za-z_][\w.-]{0,120}(?:\[\w{0,40}\]){0,3})(?:\\?[\"']?[\]}])?(?P<equals>\s{0,2}(?::?=|%3[Dd]|=>)\s{0,2}(?!=))(?P<quote>\\{0,3}[\"']|)"
 )
 _PAIR = re.compile(
     r"(?<!\w)(?P<open>\\{0,3}[\"']|)(?P<name>[A-Za-z_][\w.-]{0,120})(?P<close>\\{0,3}[\"']|)(?P<colon>\s{0,4}:\s{0,4})(?P<quote>\\{0,3}[\"']|)"
@@ -28,6 +28,7 @@ _AFTER_LISTED = re.compile(r"[;\"'\n]")
 _AFTER_WORD = re.compile(r"[\s\"']")
 _AFTER_CODE = re.compile(r"[\s\"'&;,)}\]]")
 _AFTER_FIELD = re.compile(r"[,;}\]\s]")
+_DONE = re.compile(rf"(?:[\w-]{{1,24}}\s{{1,3}})?{REDACTED}")
 _LINE_END = re.compile(r"\n")
 _CONNECTION_STRING = re.compile(r";\s?[\w ]{2,40}=|;\"?$")
 
@@ -41,9 +42,9 @@ def without_assignments(text: str, *, whole: bool) -> str:
     at = position = 0
     while match := _ASSIGNMENT.search(text, position):
         position = match.end()
-        if strength_of(match["name"]) == 0 or text.startswith(REDACTED, position):
-            continue
         before = text[max(0, match.start() - 1) : match.start()]
+        if strength_of(match["name"]) == 0 or _DONE.match(text, position) or before == "^":  # "^password=" looks for one
+            continue
         in_address = 0 <= first_address < match.start()
         terminator = _terminator(match, before, whole=whole, semicolons=semicolons, in_address=in_address)
         end = _end(text, match, terminator, certain=strength_of(match["name"]) == CERTAIN)
@@ -73,7 +74,7 @@ def without_pairs(text: str, *, whole: bool) -> str:
     at = position = 0
     while match := _PAIR.search(text, position):
         position = match.end()
-        if strength_of(match["name"]) == 0 or text.startswith(("//", REDACTED), position):
+        if strength_of(match["name"]) == 0 or text.startswith("//", position) or _DONE.match(text, position):
             continue
         in_braces = 0 <= brace < match.start()
         alone = whole and not in_braces and match.start() == 0
@@ -82,6 +83,8 @@ def without_pairs(text: str, *, whole: bool) -> str:
         certain = strength_of(match["name"]) == CERTAIN and (quoted or spaced)
         end = _end(text, match, _LINE_END if alone else _AFTER_FIELD, certain=certain)
         value = text[position:end]
+        if value[:1] in ("{", "[") and not match["quote"]:
+            continue  # what is below that name is looked at by itself
         if value and is_secret(match["name"], value) and (quoted or _is_plain_pair(value, spaced=spaced)):
             out += (text[at:position], REDACTED)
             at = position = end

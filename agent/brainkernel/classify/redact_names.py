@@ -45,7 +45,7 @@ _REFERENCE_WORDS = frozenset(
     "undefined publickey keyboard-interactive gssapi plain files keyring file- encrypted inherit".split()
 )
 _VARIABLE = re.compile(
-    r"\$(?:\w+|\{[^{}]{1,200}\}|\(.*|\W?|\{\{.*)|`.*|%\w+%|%[sd]|\{\{.*\}\}|\{\w*\}|<[\w ./:-]{1,60}>|\[\w+\]|[*x•]{3,}|\.{3}|\?+",
+    r"\$(?:\w+|\{[^{}]{1,200}\}|\(.*|\W?|\{\{.*)|`.*|%\w+%|%[sd]|\{\{.*\}\}|\{\w*\}|<[\w ./:-]{1,60}>|\[\w+\]|[*x•]{3,}|\.[*+].*|\\+[SwWdb][*+]?.*|\[\^.*|\.{3}|\?+",
     re.DOTALL,
 )
 _PATH = re.compile(
@@ -82,7 +82,7 @@ def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
         return 0 if before in _NOT_BEFORE else 2
     if last == "id" and before in ("secret", "session"):
         return 2 if before == "secret" else 1
-    return 1 if last in _WEAK else 0
+    return 1 if last in _WEAK or words == ["user"] else 0
 
 
 def _ends_like_password(word: str) -> bool:

@@ -51,13 +51,13 @@ sshpass | value -p
 ssh-keygen | value -N -P
 puttygen | value --old-passphrase --new-passphrase
 plink pscp psftp putty winscp | value -pw
-smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool net wbinfo winexe smbmap sharesec pth-smbclient pth-winexe samba-tool wmic | percent -U --user -a --authenticate | after create:2@samba-tool | value --newpassword | takes -W -I -p -c -L -t
-smbmap enum4linux enum4linux-ng ldapdomaindump bloodhound-python evil-winrm crackmapexec cme nxc netexec certipy certipy-ad kerbrute bloodyAD windapsearch lsassy donpapi coercer sprayhound | value -p -H --hash --hashes -hashes
+smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool net wbinfo winexe sharesec pth-smbclient pth-winexe samba-tool wmic | percent -U --user -a --authenticate | after create:2@samba-tool | value --newpassword | takes -W -I -p -c -L -t
+smbmap enum4linux enum4linux-ng ldapdomaindump bloodhound-python evil-winrm crackmapexec cme nxc netexec certipy certipy-ad kerbrute bloodyAD windapsearch lsassy donpapi coercer sprayhound | value -p -H@crackmapexec -H@cme -H@nxc -H@netexec -H@evil-winrm --hash --hashes -hashes
 hydra medusa ncrack patator crowbar brutespray | value -p --pass
 psexec.py wmiexec.py smbexec.py atexec.py dcomexec.py secretsdump.py mssqlclient.py GetUserSPNs.py GetNPUsers.py getTGT.py getST.py lookupsid.py samrdump.py reg.py services.py smbclient.py smbserver.py addcomputer.py ticketer.py ntlmrelayx.py rpcdump.py GetADUsers.py changepasswd.py impacket-psexec impacket-wmiexec impacket-smbexec impacket-secretsdump impacket-getTGT impacket-mssqlclient impacket-GetUserSPNs impacket-smbclient impacket-smbserver impacket-changepasswd impacket-lookupsid impacket-GetNPUsers | value -hashes -aesKey -nthash -password -computer-pass -newpass | colon first
 ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapmodrdn ldapcompare ldapexop ldapvi ldbsearch dsconf dsidm ipa-client-install ipa-replica-install ipa-server-install ipa-getkeytab realm | value -w -s@ldappasswd -a@ldappasswd -p@ipa-server-install -a@ipa-server-install -p@ipa-replica-install
 slappasswd | value -s
-kadmin kadmin.local kdb5_util | value -w -pw -P@kdb5_util
+kadmin kadmin.local kdb5_util addprinc add_principal ank cpw | value -w -pw -P@kdb5_util
 openssl | source -passin -passout -pass -password | value -k@enc -K -hmac -psk -srppass -passphrase | value -k@aes-256-cbc -k@des3 | word -1@passwd | takes -salt -in -out -rand -table -c -m -x
 gpg gpg2 gpgsm gpg-preset-passphrase gpgtar | value --passphrase -P@gpg-preset-passphrase
 zip zipcloak zipnote zipsplit unzip | value -P
@@ -73,7 +73,7 @@ kubectl microk8s.kubectl oc kubecolor | literal --from-literal | colon --basic-a
 kubeadm k3s rke2 k0s | value --token --discovery-token --tls-bootstrap-token --certificate-key
 aws aws2 awslocal | after aws_secret_access_key:1 aws_session_token:1 aws_access_key_id:1 | value --secret-string --secret-binary --token-code --value@put-parameter --session-token --auth-token | plain --secret-id --client-request-token --next-token --starting-token
 az | value -p@login -p@sp --value@secret --account-key --sas-token -p@create | plain --secret-id
-gcloud gsutil bq | value --password --root-password --access-token
+gcloud gsutil bq | plain --secret | value --password --root-password --access-token
 vault bao | word -1@unseal | after login:1 lookup:1@token revoke:1@token renew:1@token unwrap:1 | all put patch write | takes -address -path -mount -method -field -format
 consul nomad | value -token -http-token -secret-id
 etcdctl | colon --user | colon first@user
@@ -146,7 +146,9 @@ bw op lpass rbw | word -1@unlock | after login:2@bw | value --session
 bitcoin-cli litecoin-cli dogecoin-cli dash-cli | after walletpassphrase:1 walletpassphrasechange:1,2 importprivkey:1 encryptwallet:1 signmessagewithprivkey:1
 electrum monero-wallet-cli cast forge | value -W --private-key --mnemonic
 grafana-cli grafana grafana-server | after reset-admin-password:1
-bteq trino | value -P@bteq
+bteq | comma -u
+knife | value -P
+wpa_cli | after psk:1 password:1 wep_key0:1 sae_password:1 private_key_passwd:1
 qemu-system-x86_64 qemu-system-aarch64 qemu-img qemu-nbd kvm qemu | literal_data --object -object
 anydesk rustdesk teamviewer | after passwd:1 --password:1 --set-password:1
 pwsh powershell | value -Password

@@ -17,7 +17,7 @@ _URL_END = re.compile(r"[\s\"'<>`]")
 _ENCODED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}%3[Aa]%2[Ff]%2[Ff][^\s\"'&<>]{3,2048}")
 # psexec.py DOMAIN/user:password@host, curlftpfs user:password@host: a login without a scheme
 _BARE_LOGIN = re.compile(
-    r"(?P<login>(?:[\w.-]{0,64}[/\\])?[\w.-]{1,64}):(?P<password>[^\s]{3,256})@(?P<host>[\w.-]{1,253}(?::\d{1,5})?(?:[:/][^\s]{0,255})?)"
+    r"(?P<login>(?:[\w.-]{0,64}[/\\])?[\w.-]{1,64}):(?P<password>[^\s]{3,256})@(?P<host>(?:\w{2,5}\()?[\w.-]{1,253}(?::\d{1,5})?\)?(?:[:/][^\s]{0,255})?)"
 )
 
 _AUTHORIZATION = re.compile(
@@ -29,13 +29,18 @@ _HEADER = re.compile(r"(?P<keep>(?<!\w)(?P<name>[A-Za-z][\w-]{1,60}):[ \t]?)(?P<
 
 _SQL = re.compile(
     r"(?P<keep>(?i:identified\s{1,3}(?:with\s{1,3}\S{1,64}\s{1,3})?(?:by|as)(?:\s{1,3}password)?|(?:encrypted\s{1,3}|set\s{1,3})?password(?:\s{0,3}(?:to|for\s{1,3}\S{1,128}\s{0,3}=|=))?|"
-    r"require\s?pass|auth|changeUserPassword\(\s{0,3}[\"']\w{1,64}[\"']\s{0,3},|pwdcompare|user_pass|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
+    r"require\s?pass|pwdcompare|user_pass|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
     r"(?P<quote>\\{0,3}['\"])(?P<secret>(?:[^'\"\\]|\\(?!['\"])|'')++)(?P<end>\\{0,3}['\"])"
+)
+# auth("user", "SECRET"), connect(dsn, "user", "SECRET"), unlockAccount(account, "SECRET")
+_CALL = re.compile(
+    r"(?P<keep>(?:\b(?:auth|login|authenticate|logon|unlockAccount|changeUserPassword|set_?credentials)\(\s{0,3}|(?:\bPDO|\bconnect|mysqli|mysqli_connect)\(\s{0,3}[^,()]{1,256},\s{0,3})"
+    r"[^,()]{1,256},\s{0,3}\\{0,3}[\"'])(?P<secret>[^\"'\\]{1,256})"
 )
 _NETRC = re.compile(
     r"(?P<keep>(?i:(?:login|user(?:name)?|machine|ssid|identity)\s{1,3}\S{1,128}\s{1,3}(?:\S{1,40}\s{1,3}){0,2}(?:password|passwd|psk)\s{1,3}))(?P<secret>\S{1,256})"
 )
-_PGPASS = re.compile(r"(?P<keep>(?<![\w.*-])[\w.*-]{1,253}:(?:\d{2,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:)(?P<secret>\S{1,256})")
+_PGPASS = re.compile(r"(?P<keep>(?<![\w.*-])[\w.*-]{1,253}:(?:\d{2,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:)(?P<secret>[^\s\"']{1,256})")
 _EXPECT = re.compile(
     r"(?P<keep>(?i:assw(?:or|d)\w{0,3}|passphrase)[^\n]{0,40}?send(?:_user)?\s{1,3}(?:--\s{1,3})?\\{0,3}[\"'{])(?P<secret>[^\"'\\}]{1,256})"
 )
@@ -95,6 +100,7 @@ def _without_phrases(text: str) -> str:
     if "bearer" in low or "basic" in low or "token" in low:
         text = _BEARER.sub(lambda m: m["keep"] + REDACTED if looks_random(m["secret"]) else m[0], text)
     if "'" in text or '"' in text:
+        text = _CALL.sub(_keep_and_redact, text)
         text = _SQL.sub(lambda m: m[0] if is_reference(m["secret"]) else f"{m['keep']}{m['quote']}{REDACTED}{m['end']}", text)
     if "ass" in low or "psk" in low:
         text = _NETRC.sub(_keep_and_redact, text)

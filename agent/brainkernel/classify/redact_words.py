@@ -15,6 +15,9 @@ _DEPTH_MAX = 4  # shells within shells
 _COMMANDS_MAX = 1000  # of one shell text; the rest is only seen as text
 _PROGRAM_WORDS_MAX = 512  # a program is looked for in the first words only
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,80}")
+_PATH = re.compile(r"/(?!/)|~|\./|\.\./")
+_NAMED_LOGIN = re.compile(r"(?:username|user|role|role_id|mount|path|login|name)=")
+_TELLING_COMMAND = re.compile(r"(?P<keep>(?:\S{0,64}/)?(?:echo|printf)\s{1,4}(?:-n\s{1,4})?)(?P<secret>.+)", re.DOTALL)
 _BUNDLE = re.compile(r"-[A-Za-z]{2,5}")
 _LONG = re.compile(r"(?P<name>(?:--?|/)[A-Za-z][\w.:-]{0,120}?)(?P<equals>=|:=)(?P<value>.*)", re.DOTALL)
 _LOOKS_LIKE_OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:=.*)?|-[A-Za-z]", re.DOTALL)
@@ -267,6 +270,8 @@ def _general_option(run: _Run, index: int, following: str | None) -> int:
         name, value = long["name"], long["value"]
         if _HEADER_OPTION.fullmatch(name):
             run.put(index, f"{name}={without_header(value)}")
+        elif "pass" in name and name.endswith(("eval", "command", "cmd")) and (telling := _TELLING_COMMAND.fullmatch(value)):
+            run.put(index, f"{name}={telling['keep']}{REDACTED}")
         elif "://" not in value and is_secret(name, value):
             run.put(index, f"{name}{long['equals']}{REDACTED}")
         return 1
@@ -307,7 +312,7 @@ def _plain_words(run: _Run) -> None:
         words = [i for i in plain if ":" in run.words[i]]
         for index in words[:1]:
             run.put(index, without_secrets(run.words[index]))
-            if run.out[index] == run.words[index] and "@" not in run.words[index]:
+            if run.out[index] == run.words[index]:
                 run.put(index, _login_by(":", run.words[index]))
     _lists(run, plain)
     _settings(run, plain)
@@ -318,7 +323,8 @@ def _after(run: _Run, plain: list[int], key: str) -> list[int]:
     at = next((i for i in range(run.start + 1, run.end) if run.words[i] == key), None)
     if at is None:
         return []
-    return [i for i in range(at + 1, run.end) if i in plain or not run.words[i].startswith("-")]
+    end = run.end if key[0] != "+" else next((i for i in range(at + 1, run.end) if run.words[i][:1] == "+"), run.end)
+    return [i for i in range(at + 1, end) if i in plain or not run.words[i].startswith("-")]
 
 
 def _redact_nth(run: _Run, plain: list[int], number: int) -> None:
@@ -326,7 +332,7 @@ def _redact_nth(run: _Run, plain: list[int], number: int) -> None:
         index = plain[number - 1 if number > 0 else number]
     except IndexError:
         return
-    if not is_reference(run.words[index]):
+    if not is_reference(run.words[index]) and not _NAMED_LOGIN.match(run.words[index]):
         run.put(index, REDACTED)
 
 
@@ -363,7 +369,7 @@ def _settings(run: _Run, plain: list[int]) -> None:
     for key, index in pairwise(plain):
         seen_setter = seen_setter or run.words[key] in _SETTERS
         name = run.words[key]
-        if seen_setter and "=" not in name and strength_of(name) == CERTAIN and is_secret(name, run.words[index]):
+        if seen_setter and "=" not in name and not _PATH.match(name) and strength_of(name) == CERTAIN and is_secret(name, run.words[index]):
             run.put(index, REDACTED)
 
 
@@ -403,6 +409,8 @@ def _redacted_shell(text: str, depth: int, *, certain: bool) -> tuple[str, bool]
 
 def _begins_with_program(values: list[str]) -> bool:
     first = next((v for v in values if not _ASSIGNED.match(v)), None)
+    if re.match(r"[A-Z_][A-Z0-9_]+=", values[0]):
+        return True
     if first is None:
         return False  # assignments alone: text says as much about them, and it may be another language
     name = _name_of(first)
@@ -426,5 +434,5 @@ def _printed(value: str, program: str) -> str:
     if value.startswith("-") or is_reference(value) or re.fullmatch(r"(?:%s|\\n|\s)+", value):
         return value
     if program in ("chpasswd", "chgpasswd", "newusers"):
-        return _login_by(":", value)
+        return _login_by(":", value) if ":" in value else REDACTED
     return REDACTED
