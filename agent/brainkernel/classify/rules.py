@@ -120,16 +120,17 @@ def glob_of(values: list[Any]) -> Callable[[str], bool]:
     """Compile path globs: `*` stays inside a component, `**` does not, `?` is one character."""
     texts = [str(v) for v in values]
     plain = frozenset(t for t in texts if "*" not in t and "?" not in t)
-    globs = [_regex_of_glob(t) for t in texts if t not in plain]
+    globs = [t for t in texts if t not in plain]
     if not globs:
         return plain.__contains__
-    match = re.compile("|".join(globs)).fullmatch
-    return lambda path: path in plain or match(path) is not None
+    starts = tuple({re.split(r"[*?]", g)[0] for g in globs})  # told apart by how they begin, most paths need no regex
+    match = re.compile("|".join(map(_regex_of_glob, globs))).fullmatch
+    return lambda path: path in plain or (path.startswith(starts) and match(path) is not None)
 
 
 def _regex_of_glob(glob: str) -> str:
-    parts = re.split(r"(\*\*|\*|\?)", glob)
-    return "".join({"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(p, re.escape(p)) for p in parts)
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
+    return "".join({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(p, re.escape(p)) for p in parts)
 
 
 # name, args, args_all and args_none speak of one and the same command of the command line.

@@ -179,7 +179,7 @@ def record_of(record: Any, where: str) -> tuple[Program, Evidence]:
     first = argv[0] if argv else ""
     exe = str(given.get("exe") or (first if first.startswith("/") else f"/usr/bin/{first.lstrip('-')}"))
     unit, package = given.get("unit"), given.get("package")
-    cgroup = given.get("cgroup", f"/system.slice/{unit}" if unit else "/user.slice/user-1000.slice/session-3.scope")
+    session = "" if "parents" in given else "/user.slice/user-1000.slice/session-3.scope"
     program = Program(
         exe=exe,
         argv=argv,
@@ -187,7 +187,7 @@ def record_of(record: Any, where: str) -> tuple[Program, Evidence]:
         parents=tuple(given.get("parents", ("/usr/lib/systemd/systemd",) if unit else _SSH_SHELL)),
         uid=int(given.get("uid", 0 if unit else 1000)),
         cwd=str(given.get("cwd", "/" if unit else "/home/alice")),
-        cgroup=cgroup,
+        cgroup=str(given.get("cgroup", f"/system.slice/{unit}" if unit else session)),
     )
     evidence = Evidence(
         package=Package(name=package) if package else None,
