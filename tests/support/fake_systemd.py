@@ -154,7 +154,7 @@ class FakeSystemd:
         self.late = 0  # how many sleeps a change takes to reach the cgroup
         self.deaf: Callable[[str], None] = lambda method: None  # raises ActError to play a bus that fails
         self.reloads = 0
-        self.reload_allowed = True
+        self.edited: frozenset[str] = frozenset()  # units whose files an administrator is editing
         self.on_scope: Callable[[ScopeRequest], None] = lambda request: None
         self._pending: list[tuple[int, Callable[[], None]]] = []
 
@@ -190,7 +190,7 @@ class FakeSystemd:
             _write(path, dropin_text(key, value))
             if str(path) not in unit.loaded_dropins:
                 unit.loaded_dropins = (*unit.loaded_dropins, str(path))
-        self._later(self.settle_cgroups)
+        self._later(lambda: self.settle_cgroups(name))
         return True
 
     def start_scope(self, request: ScopeRequest) -> bool:
@@ -202,16 +202,15 @@ class FakeSystemd:
         unit = FakeUnit(request.name, request.slice, transient=True, tasks_max=request.tasks_max)
         self.units[unit.name] = unit
         self.host.make_cgroup(self.path_of(unit))
-        self.settle_cgroups()
+        self.settle_cgroups(unit.name)
         self._later(lambda: [self.host.move(tgid, self.path_of(unit)) for tgid in request.tgids if tgid in self.host.cgroup_of])
         return True
 
-    def reload_if_only(self, names: frozenset[str]) -> bool:
+    def reload_if_only(self, names: frozenset[str]) -> frozenset[str]:
         self.deaf("reload")
-        if not self.reload_allowed:
-            return False
-        self.daemon_reload()
-        return True
+        if not self.edited:
+            self.daemon_reload()
+        return self.edited
 
     # --- what happens on a host
 
@@ -221,7 +220,7 @@ class FakeSystemd:
         unit = FakeUnit(name, slice_name, transient, configured=dict(values), cpu=dict(values))
         self.units[name] = unit
         self.host.make_cgroup(self.path_of(unit))
-        self.settle_cgroups()
+        self.settle_cgroups(name)
         return unit
 
     def path_of(self, unit: FakeUnit) -> str:
@@ -238,14 +237,14 @@ class FakeSystemd:
         if unit.transient:
             shutil.rmtree(self._transient / f"{name}.d", ignore_errors=True)
             del self.units[name]
-        self.settle_cgroups()
+        self.settle_cgroups(name)
 
     def start(self, name: str) -> None:
         """Start a stopped unit again: a new cgroup at the old path, with the limits that drop-ins say."""
         unit = self.units[name]
         unit.active = True
         self.host.make_cgroup(self.path_of(unit))
-        self.settle_cgroups()
+        self.settle_cgroups(name)
 
     def daemon_reload(self) -> None:
         """Read all configuration again."""
@@ -264,7 +263,7 @@ class FakeSystemd:
     def foreign_set(self, name: str, key: str, value: int) -> None:
         """An administrator's `systemctl set-property --runtime`."""
         assert self.set_cpu(name, {key: value})
-        self.settle_cgroups()
+        self.settle_cgroups(name)
 
     def sleep(self, _: float) -> None:
         """Time passes: what was late arrives."""
@@ -279,18 +278,19 @@ class FakeSystemd:
     def dropins(self) -> list[Path]:
         return sorted(path for root in (self._control, self._transient) for path in root.rglob("*") if path.is_file())
 
-    def settle_cgroups(self) -> None:
-        """Write what is configured; the files exist only while some unit wants the controller."""
+    def settle_cgroups(self, changed: str = "") -> None:
+        """Write what is configured of one unit ("": of all). The files exist only while some unit wants the controller."""
         wanted = any(value != NOT_SET for unit in self.units.values() if unit.active for value in unit.cpu.values())
         for unit in self.units.values():
             if not unit.active:
                 continue
             directory = self.host.dir_of(self.path_of(unit))
             for name, text in _cpu_files_of(unit.cpu).items():
-                if wanted:
-                    (directory / name).write_text(f"{text}\n")
-                else:
-                    (directory / name).unlink(missing_ok=True)
+                file = directory / name
+                if not wanted:
+                    file.unlink(missing_ok=True)
+                elif changed in ("", unit.name) or not file.exists():
+                    file.write_text(f"{text}\n")
 
     def _later(self, work: Callable[[], object]) -> None:
         if self.late:
@@ -317,6 +317,9 @@ class FakeManagers:
     def __init__(self, system: FakeSystemd) -> None:
         self.system = system
         self.users: dict[int, FakeSystemd] = {}
+
+    def close(self) -> None:
+        """Nothing is connected."""
 
     def of(self, user_uid: int | None) -> FakeSystemd:
         if user_uid is None:

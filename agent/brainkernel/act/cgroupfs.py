@@ -1,7 +1,7 @@
 """Reading cgroup v2 by directory fd. If a route ever writes cgroupfs, this is the only file that may.
 
-The routes that exist go through systemd: it owns the tree, and writing into a cgroup that it made violates its
-contract (https://systemd.io/CGROUP_DELEGATION, "Don't write to attributes of a cgroup systemd created for you").
+Those that exist go through systemd: it owns the tree, and writing into a cgroup that it made violates its contract
+(https://systemd.io/CGROUP_DELEGATION, "Don't write to attributes of a cgroup systemd created for you").
 """
 
 from __future__ import annotations

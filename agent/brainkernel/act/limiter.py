@@ -100,9 +100,10 @@ class Limiter:
         host = host or Host()
         self._clock = clock
         self._ledger = Ledger(state_dir, boot_id_of(host))
+        self._managers = managers or DbusManagers(host.run)
         self._enforcer = Enforcer(
             host=host,
-            managers=managers or DbusManagers(host.run),
+            managers=self._managers,
             ledger=self._ledger,
             protection=protection,
             clock=clock,
@@ -116,6 +117,7 @@ class Limiter:
         self._leases: dict[int, int] = {}
         self._ending = dict.fromkeys(self._ledger.live, "left by an earlier run")
         self._retry: dict[int, _Retry] = {}
+        self._stood_down: set[int] = set()  # reported as FOREIGN, and not done with: see Undo.release
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="limiter", daemon=True)
         self._thread.start()
@@ -168,7 +170,7 @@ class Limiter:
                 _, decision = self._waiting.popleft()
                 self._report(NotApplied(decision.id, Refusal(rule="busy", reason=why)))
             for action_id in tuple(self._ledger.live):
-                self._release(action_id, why)
+                self._release(action_id, why, last=True)
             self._enforcer.undo.reload()
             done.set()
 
@@ -183,6 +185,7 @@ class Limiter:
             self._wake.notify()
         self._thread.join(deadline_s)
         if not self._thread.is_alive():  # else it still uses them; the process is about to end
+            self._managers.close()
             self._ledger.close()
             os.close(self._ready_fd)
 
@@ -260,12 +263,12 @@ class Limiter:
         if action_id in self._leases:
             self._leases[action_id] = max(self._leases[action_id], expires_ns)
 
-    def _release(self, action_id: int, why: str) -> None:
+    def _release(self, action_id: int, why: str, *, last: bool = False) -> None:
         entry = self._ledger.live.get(action_id)
         if entry is None:
             return
         self._leases.pop(action_id, None)
-        result = self._enforcer.undo.release(action_id)
+        result = self._enforcer.undo.release(action_id, last=last)
         if result is ReleaseResult.FAILED:
             said = action_id in self._retry
             pause = min(2 * self._retry[action_id].pause_ns, RETRY_MAX_NS) if said else RETRY_NS
@@ -276,7 +279,10 @@ class Limiter:
         else:
             self._ending.pop(action_id, None)
             self._retry.pop(action_id, None)
-        self._report(Released(entry.action, result, why))
+        if action_id not in self._stood_down:
+            self._report(Released(entry.action, result, why))
+        if result is ReleaseResult.FOREIGN and action_id in self._ledger.live:
+            self._stood_down.add(action_id)
 
     def _sweep(self) -> None:
         now = self._clock.boot_ns()
@@ -284,7 +290,9 @@ class Limiter:
             if action_id not in self._retry or self._retry[action_id].at_ns <= now:
                 self._release(action_id, why)
         for action_id, entry in tuple(self._ledger.live.items()):
-            if action_id in self._ending:
+            if action_id in self._stood_down and self._enforcer.undo.is_elsewhere(entry):
+                self._release(action_id, "its unit was started anew")
+            if action_id in self._ending or action_id in self._stood_down:
                 continue
             if self._leases.get(action_id, 0) <= now:
                 self._release(action_id, "its lease ended")
@@ -317,11 +325,13 @@ def release_everything(
     if not state_dir.is_dir():
         return []  # no agent ever wrote here
     ledger = Ledger(state_dir, boot_id_of(host))
+    managers = managers or DbusManagers(host.run)
     try:
-        undo = Undo(host, managers or DbusManagers(host.run), ledger, patience or Patience())
+        undo = Undo(host, managers, ledger, patience or Patience())
         entries = dict(ledger.live)
-        released = [Released(entry.action, undo.release(action_id), "asked") for action_id, entry in entries.items()]
+        released = [Released(entry.action, undo.release(action_id, last=True), "asked") for action_id, entry in entries.items()]
         undo.reload()
         return released
     finally:
+        managers.close()
         ledger.close()

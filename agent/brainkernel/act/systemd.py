@@ -92,8 +92,8 @@ class UnitController(Protocol):
         """Make a scope around processes; False if one of them is gone, and then nothing was moved."""
         ...
 
-    def reload_if_only(self, names: frozenset[str]) -> bool:
-        """Read unit files again, unless units other than `names` wait for that too: their change is somebody else's."""
+    def reload_if_only(self, names: frozenset[str]) -> frozenset[str]:
+        """Read unit files again, unless units other than `names` wait for that too; returns those, and none if it was done."""
         ...
 
 
@@ -102,6 +102,10 @@ class Managers(Protocol):
 
     def of(self, user_uid: int | None) -> UnitController:
         """The system's (None) or a user's. Raises ActError if it cannot be reached."""
+        ...
+
+    def close(self) -> None:
+        """Drop all connections."""
         ...
 
 
@@ -154,16 +158,19 @@ class DbusController:
             raise
         return True
 
-    def reload_if_only(self, names: frozenset[str]) -> bool:
-        """Reload, unless somebody else's edits wait for it; True if it was done or not needed."""
+    def close(self) -> None:
+        """Drop the connection."""
+        self._bus.close()
+
+    def reload_if_only(self, names: frozenset[str]) -> frozenset[str]:
+        """Reload, unless somebody else's edits wait for it; returns whose."""
         if self._get(_ROOT, _MANAGER, "SystemState") == "stopping":
-            return True  # /run ends with the host
-        stale = {row[0] for row in self._manager("ListUnits", "", ())[0] if self._get(row[6], _UNIT, "NeedDaemonReload")}
-        if stale - names:
-            return False
-        if stale:
+            return frozenset()  # /run ends with the host
+        units = self._manager("ListUnits", "", ())[0]
+        stale = {str(row[0]) for row in units if self._get(row[6], _UNIT, "NeedDaemonReload")}
+        if stale & names and not stale - names:
             self._manager("Reload", "", ())
-        return True
+        return frozenset(stale - names)
 
     def _state(self, path: str) -> UnitState | None:
         try:
@@ -232,6 +239,12 @@ class DbusManagers:
                 bus = Bus(self._run / f"user/{user_uid}/bus", USER_TIMEOUT_S, as_uid=user_uid)
             self._known[user_uid] = DbusController(bus)
         return self._known[user_uid]
+
+    def close(self) -> None:
+        """Drop all connections."""
+        for controller in self._known.values():
+            controller.close()
+        self._known.clear()
 
 
 def _is_dead_process(error: BusError) -> bool:

@@ -44,19 +44,29 @@ class Undo:
         self._patience = patience
         self._stale: dict[int | None, set[str]] = {}  # units whose drop-ins we removed, by manager
 
-    def release(self, action_id: int) -> ReleaseResult:
-        """End one limit. FAILED leaves it in the ledger, to be tried again; everything else takes it out."""
+    def release(self, action_id: int, *, last: bool = False) -> ReleaseResult:
+        """End one limit. FAILED leaves it in the ledger, to be tried again.
+
+        FOREIGN leaves it there as well where somebody wrote the cgroup past systemd: their value stays, while
+        systemd still believes in ours and would set it at the unit's next start. It is to be released again once
+        `is_elsewhere`, and with `last` when the agent ends: then systemd takes ours back, though theirs goes with it.
+        """
         entry = self._ledger.live.get(action_id)
         if entry is None:
             return ReleaseResult.GONE
         try:
-            result = self._restore(entry)
+            result, done = self._restore(entry, last=last)
         except (ActError, OSError) as error:
             _log.warning("limit %d on %s is not released yet: %s", action_id, entry.action.unit, error)
             return ReleaseResult.FAILED
-        if result is not ReleaseResult.FAILED:
+        if done:
             self._ledger.released(action_id, result)
         return result
+
+    def is_elsewhere(self, entry: Entry) -> bool:
+        """Whether the cgroup that the limit was set in is gone, its unit stopped or started anew."""
+        found = cgroupfs.read_cpu(self._host.cgroup, entry.action.cgroup)
+        return found is None or found[0] != entry.action.cgroup_id
 
     def fate_of(self, entry: Entry) -> Fate:
         """What became of it, by a look at files alone: cheap enough for every second."""
@@ -73,7 +83,7 @@ class Undo:
     def is_foreign(self, entry: Entry) -> bool:
         """Whether somebody else changed one of the values. Asks systemd; may raise ActError."""
         state = self._managers.of(entry.action.user_uid).unit(entry.action.unit)
-        return state is not None and bool(self._foreign_in(entry, state))
+        return state is not None and bool(_taken_in(entry, state) or self._bypassed_in(entry, state))
 
     def reload(self) -> None:
         """Let systemd forget the drop-ins that were removed. Once, at the end: a reload costs PID 1 up to seconds.
@@ -83,34 +93,40 @@ class Undo:
         """
         for user_uid, names in self._stale.items():
             try:
-                if not self._managers.of(user_uid).reload_if_only(frozenset(names)):
-                    _log.info("no daemon-reload: other units than ours wait for one")
+                if others := self._managers.of(user_uid).reload_if_only(frozenset(names)):
+                    _log.warning("no daemon-reload for %s: it would also load %s", ", ".join(names), ", ".join(sorted(others)))
             except ActError as error:
                 _log.warning("no daemon-reload: %s", error)
         self._stale.clear()
 
-    def _restore(self, entry: Entry) -> ReleaseResult:
+    def _restore(self, entry: Entry, *, last: bool) -> tuple[ReleaseResult, bool]:
         action = entry.action
         manager = self._managers.of(action.user_uid)
         state = manager.unit(action.unit)
         if state is None:
             self._remove_dropins(entry, None)
-            return ReleaseResult.GONE
-        foreign = self._foreign_in(entry, state)
-        back = {change.name: int(change.before) for change in _properties(action) if change.name not in foreign}
+            return ReleaseResult.GONE, True
+        taken = _taken_in(entry, state)
+        bypassed = set() if last else self._bypassed_in(entry, state) - taken
+        back = {change.name: int(change.before) for change in _properties(action) if change.name not in taken | bypassed}
         if not self._is_restored(action, state, back):
             if not manager.set_cpu(action.unit, back):
                 self._remove_dropins(entry, None)
-                return ReleaseResult.GONE
+                return ReleaseResult.GONE, True
             if not self._patience.until(lambda: self._is_restored(action, manager.unit(action.unit), back)):
                 _log.warning("%s does not show its old values yet", action.unit)
-                return ReleaseResult.FAILED
+                return ReleaseResult.FAILED, False
         self._remove_dropins(entry, manager.unit(action.unit))
-        return ReleaseResult.FOREIGN if foreign else ReleaseResult.RESTORED
+        return ReleaseResult.FOREIGN if taken or bypassed else ReleaseResult.RESTORED, not bypassed
 
-    def _foreign_in(self, entry: Entry, state: UnitState) -> set[str]:
+    def _bypassed_in(self, entry: Entry, state: UnitState) -> set[str]:
+        # Properties whose file somebody wrote past systemd, while it still believes in our value.
         found = cgroupfs.read_cpu(self._host.cgroup, state.control_group) if state.control_group else None
-        return {change.name for change in _properties(entry.action) if _is_foreign(entry, change, state, found[1] if found else None)}
+        return {
+            change.name
+            for change in _properties(entry.action)
+            if found and state.cpu[change.name] != int(change.before) and not _is_known(entry, FILES_OF[change.name], found[1])
+        }
 
     def _is_restored(self, action: Action, state: UnitState | None, back: dict[str, int]) -> bool:
         if state is None:
@@ -144,14 +160,19 @@ def _properties(action: Action) -> list[Change]:
     return [change for change in action.changes if change.name in CPU_PROPERTIES]
 
 
-def _is_foreign(entry: Entry, change: Change, state: UnitState, files: dict[str, str] | None) -> bool:
-    if str(state.cpu[change.name]) not in entry.written(change.name) | {change.before}:
-        return True
-    if files is None:
-        return False
-    for file in entry.action.changes:
-        if file.name in FILES_OF[change.name]:
-            known = entry.written(file.name) | {file.before}
-            if not any(cgroupfs.same_value(file.name, files.get(file.name), value) for value in known):
-                return True
-    return False
+def _is_known(entry: Entry, names: tuple[str, ...], files: dict[str, str]) -> bool:
+    # Whether files hold values of ours, or those before us.
+    changes = [change for change in entry.action.changes if change.name in names]
+    return all(
+        any(cgroupfs.same_value(change.name, files.get(change.name), known) for known in entry.written(change.name) | {change.before})
+        for change in changes
+    )
+
+
+def _taken_in(entry: Entry, state: UnitState) -> set[str]:
+    # Properties that hold neither our value nor the one before us: an administrator's.
+    return {
+        change.name
+        for change in _properties(entry.action)
+        if str(state.cpu[change.name]) not in entry.written(change.name) | {change.before}
+    }

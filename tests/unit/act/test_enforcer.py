@@ -115,13 +115,30 @@ def test_release_leaves_what_an_administrator_changed(stage: Stage, value: int) 
 
 
 def test_release_leaves_what_was_written_past_systemd(stage: Stage) -> None:
-    """Container runtimes write the cgroup themselves: we stand down, and leave no drop-in behind."""
+    """Container runtimes write the cgroup themselves: we stand down, until the unit starts anew or the agent ends."""
     stage.apply()
     (stage.fake.dir_of("/system.slice/hog.service") / "cpu.max").write_text("50000 100000\n")
 
     assert stage.release() is ReleaseResult.FOREIGN
     assert stage.fake.cpu_files("/system.slice/hog.service")["cpu.max"] == "50000 100000"
     assert stage.systemd.dropins() == []
+    assert list(stage.ledger.live) == [1]
+
+    stage.systemd.stop("hog.service")
+    stage.systemd.start("hog.service")
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.unit.cpu == stage.unit.configured
+
+
+def test_the_last_release_takes_back_what_was_bypassed(stage: Stage) -> None:
+    """Once we are gone nobody would undo it: systemd forgets our value, and the bypass with it."""
+    stage.apply()
+    (stage.fake.dir_of("/system.slice/hog.service") / "cpu.max").write_text("50000 100000\n")
+    stage.release()
+
+    assert stage.enforcer.undo.release(1, last=True) is ReleaseResult.RESTORED
+    assert stage.unit.cpu == stage.unit.configured
+    assert stage.ledger.live == {}
 
 
 def test_release_restores_one_property_when_the_other_is_foreign(stage: Stage) -> None:
@@ -269,10 +286,10 @@ def test_a_target_that_ends_right_after_the_write_is_released(stage: Stage) -> N
     stage.systemd.late = 1
     real = stage.systemd.settle_cgroups
 
-    def end_then_settle() -> None:
+    def end_then_settle(changed: str = "") -> None:
         if 500 in stage.fake.cgroup_of:
             stage.fake.end(500)
-        real()
+        real(changed)
 
     stage.systemd.settle_cgroups = end_then_settle  # type: ignore[method-assign]
 

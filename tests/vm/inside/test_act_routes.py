@@ -19,7 +19,7 @@ from support.nouns import a_suspect, a_verdict
 
 from vm.inside.cgroups import cgroup_values, changes, settings_of
 from vm.inside.hogs import quota_pct_of
-from vm.inside.processes import PROC, cgroup_of, cpu_pct_of, is_running
+from vm.inside.processes import PROC, cgroup_of, cpu_pct_of, exe_of, is_running
 from vm.inside.sessions import a_login_session
 from vm.inside.systemd import cgroup_dir_of, drop_ins_of, property_of
 from vm.inside.units import HOG, VICTIM, a_unit, pids_in
@@ -198,7 +198,8 @@ def test_a_user_service_is_limited_by_its_users_manager() -> None:
     """Root acts on the user's bus as that user, and leaves nothing in the user's directory."""
     output_of("loginctl", "enable-linger", "alice")
     try:
-        wait_until(lambda: Path("/run/user/1000/bus").exists(), "the bus of alice")
+        output_of("systemctl", "start", "user@1000.service")
+        wait_until(lambda: Path("/run/user/1000/bus").exists(), "the bus of alice", within_s=60)
         output_of(*USER_BUS, "systemd-run", "--user", "--quiet", "--collect", "--unit=act-batch", "-p", "StandardOutput=null", str(HOG))
         group = output_of(*USER_BUS, "systemctl", "--user", "show", "-P", "ControlGroup", "act-batch.service")
         cgroup = Path("/sys/fs/cgroup") / group.lstrip("/")
@@ -220,13 +221,15 @@ def test_a_user_service_is_limited_by_its_users_manager() -> None:
 
 def test_a_service_that_runs_others_work_is_refused() -> None:
     """A hog among other programs of one service: neither they nor their sandbox are touched."""
-    script = f"{VICTIM} >/dev/null & exec {HOG} >/dev/null"
+    script = f"{HOG} >/dev/null & exec {VICTIM} >/dev/null"
     output_of("systemd-run", "--quiet", "--collect", "--unit=act-shared.service", "/bin/sh", "-c", script)
     try:
-        pid = _main_pid("act-shared.service")
-        wait_until(lambda: len(pids_in(cgroup_dir_of("act-shared.service"))) > 1, "both programs")
+        main_pid = _main_pid("act-shared.service")
+        pids = wait_until(
+            lambda: [p for p in pids_in(cgroup_dir_of("act-shared.service")) if p != main_pid and exe_of(p) == str(HOG)], "both programs"
+        )
         with acting() as act:
-            answer = act.apply(pid)
+            answer = act.apply(pids[0])
         assert isinstance(answer, NotApplied)
         assert answer.refusal.rule == "shared_service"
     finally:
