@@ -230,10 +230,9 @@ def _take_script(script: str, command: Command, found: list[Command]) -> None:
 def _take_text(text: str, found: list[Command], depth: int) -> tuple[str, str, str]:
     script = module = ""
     for words in split_shell(text):
-        while words and (_ASSIGNMENT.match(words[0]) or words[0] in _KEYWORDS):
-            words = words[1:]
-        if words:
-            inner = _take(Command.of(words), found, depth + 1)
+        start = next((i for i, word in enumerate(words) if not _ASSIGNMENT.match(word) and word not in _KEYWORDS), len(words))
+        if words[start:]:
+            inner = _take(Command.of(words[start:]), found, depth + 1)
             script, module = script or inner[0], module or inner[1]
     for match in _SUBSTITUTION.finditer(text):
         if len(found) < _COMMANDS_MAX and depth < _DEPTH_MAX:
@@ -294,33 +293,28 @@ def _interpreted(command: Command) -> tuple[str, str, str]:
 
 def _wrapped(command: Command) -> list[str]:
     words, name = command.words, command.name
-    if _LOADER.match(words[0].rpartition("/")[2]):
-        options, positional = frozenset({"--library-path", "--preload", "--argv0", "--audit"}), 0
-    elif name in _WRAPPERS:
-        options, positional = _WRAPPERS[name]
-    elif name == "find":
+    if name == "find":
         return _after(words, ("-exec", "-execdir", "-ok", "-okdir"))
-    elif name in ("su", "script", "start-stop-daemon"):
+    if name in ("su", "script", "start-stop-daemon"):
         return _told_by_option(words, name)
-    else:
+    options, positional = _WRAPPERS.get(name, (_NONE, 0))
+    if _LOADER.match(words[0].rpartition("/")[2]):
+        options = _LOADER_OPTIONS
+    elif name not in _WRAPPERS:
         return []
     index = 1
     while index < len(words):
-        word = words[index]
-        if name == "env" and word in ("-S", "--split-string") and index + 1 < len(words):
-            return words[index + 1].split()
-        if name == "flock" and word == "-c" and index + 1 < len(words):
-            return ["sh", "-c", words[index + 1]]
-        if word == "--":
-            index += 1
-        elif word.startswith("-") and len(word) > 1:
-            index += 2 if word in options else 1
-            continue
-        elif name in ("env", "sudo", "doas") and _ASSIGNMENT.match(word):
-            index += 1
-            continue
-        return list(words[index + positional :])
+        word, following = words[index], words[index + 1 : index + 2]
+        if (name, word) in _TEXT_FOLLOWS:
+            return ["sh", "-c", *following]
+        if word != "--" and (len(word) <= 1 or word[0] != "-") and not _ASSIGNMENT.match(word):
+            return list(words[index + positional :])
+        index += 2 if word in options else 1
     return []
+
+
+_TEXT_FOLLOWS = frozenset({("env", "-S"), ("env", "--split-string"), ("flock", "-c"), ("watch", "-x")})
+_LOADER_OPTIONS = frozenset({"--library-path", "--preload", "--argv0", "--audit"})
 
 
 def _after(words: tuple[str, ...], options: tuple[str, ...]) -> list[str]:

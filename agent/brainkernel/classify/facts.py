@@ -122,7 +122,7 @@ class Facts:
     @property
     def is_wrapper(self) -> bool:
         """Whether the program's only purpose is to run another."""
-        return self.name in WRAPPERS
+        return self.name in _BECOMES_ANOTHER
 
     @cached_property
     def _target(self) -> tuple[str, bool]:
@@ -278,18 +278,47 @@ _MANY_NAMES = frozenset(
         "mtools",
     }
 )
+# Wrappers that exec what they wrap: in a moment this process will be that program. The others stay, and are themselves.
+_BECOMES_ANOTHER = frozenset(
+    {
+        "nice",
+        "ionice",
+        "nohup",
+        "setsid",
+        "env",
+        "stdbuf",
+        "chrt",
+        "taskset",
+        "exec",
+        "setpriv",
+        "numactl",
+        "tini",
+        "dumb-init",
+        "catatonit",
+    }
+)
 _SHELL_WORDS = frozenset(
     "cd test [ [[ : true false export set unset source . command echo printf exec trap umask ulimit sleep wait exit return shift read local "
     "declare alias pwd type hash mkdir rm cat grep sed awk cut tr head tail sort uniq ls cp mv touch chmod chown date".split()
 )
 
 
+_TERMINAL_SCOPES = (
+    "vte-spawn-",
+    "tmux-spawn-",
+    "app-org.kde.konsole",
+    "kitty-",
+    "app-kitty",
+    "app-alacritty",
+    "app-foot",
+    "app-org.kde.yakuake",
+)
+
+
 def _place_of_user_unit(unit: str) -> Place:
-    if unit.startswith(
-        ("vte-spawn-", "tmux-spawn-", "run-u", "app-org.kde.konsole", "kitty-", "app-kitty", "app-alacritty")
-    ) and unit.endswith(".scope"):
+    if unit.endswith(".scope") and unit.startswith(_TERMINAL_SCOPES):
         return Place.TERMINAL
-    return Place.APP if unit.startswith("app-") or unit.startswith("snap.") or unit.endswith(".scope") else Place.USER_SERVICE
+    return Place.APP if unit.endswith(".scope") or unit.startswith(("app-", "snap.")) else Place.USER_SERVICE
 
 
 def undisguised(text: str) -> str:

@@ -60,7 +60,7 @@ class Conditions(NamedTuple):
 
 
 # Cheap conditions first: most rules fail on their first one.
-_COST = ("category_known", "name", "program", "exe", "marks", "uid", "place", "unit", "starter", "parent", "ancestor")
+_COST = ("name", "program", "exe", "marks", "uid", "place", "unit", "starter", "parent", "ancestor")
 
 # Says who a program is, and cannot be written by the program itself.
 IDENTITY = frozenset({"program", "exe", "package", "section", "known", "unit", "place", "starter", "parent", "ancestor", "cgroup"})
@@ -217,8 +217,9 @@ def _uid(values: list[Any], _groups: Groups) -> Predicate:
         if value not in _UIDS and not isinstance(value, int):
             msg = f"{value!r} is no uid; write a number, {', '.join(_UIDS)}"
             raise ConditionError(msg)
-    tests = [_UIDS[v] if v in _UIDS else (lambda uid, v=v: uid == v) for v in values]
-    return lambda facts: any(t(facts.uid) for t in tests)
+    numbers = frozenset(v for v in values if isinstance(v, int))
+    tests = [_UIDS[v] for v in values if v in _UIDS]
+    return lambda facts: facts.uid in numbers or any(t(facts.uid) for t in tests)
 
 
 def _one_of(attribute: str, allowed: tuple[str, ...]) -> Callable[[list[Any], Groups], Predicate]:
@@ -272,7 +273,28 @@ def _section(values: list[Any], _groups: Groups) -> Predicate:
     return lambda facts: facts.package is not None and facts.package.section.rpartition("/")[2] in wanted
 
 
+def _module(values: list[Any], _groups: Groups) -> Predicate:
+    match = glob_of(values)
+    return lambda facts: match(facts.line.module)
+
+
+def _parent_path(values: list[Any], _groups: Groups) -> Predicate:
+    match = glob_of(values)
+    return lambda facts: any(map(match, facts.parents))
+
+
 _STATES = tuple(s.value for s in PackageState)
+
+
+def _package_state(values: list[Any], _groups: Groups) -> Predicate:
+    for value in values:
+        if value not in _STATES:
+            msg = f"{value!r} is not one of {', '.join(_STATES)}"
+            raise ConditionError(msg)
+    wanted = frozenset(map(str, values))
+    return lambda facts: facts.package is not None and facts.package.state.value in wanted
+
+
 _PLACES = ("system_service", "user_service", "app", "terminal", "session", "container", "other")
 
 CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
@@ -284,7 +306,7 @@ CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
     "program_name": _target_name,
     "exe": _path("exe"),
     "script": _path("script"),
-    "module": lambda values, _groups: lambda facts, match=glob_of(values): match(facts.line.module),
+    "module": _module,
     "code": _code,
     "text": _text,
     "text_all": _text_all,
@@ -292,7 +314,7 @@ CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
     "parent": _parent,
     "ancestor": _ancestor,
     "starter": _starter,
-    "parent_path": lambda values, _groups: lambda facts, match=glob_of(values): any(map(match, facts.parents)),
+    "parent_path": _parent_path,
     "uid": _uid,
     "cwd": _of_program("cwd"),
     "cgroup": _of_program("cgroup"),
@@ -301,7 +323,7 @@ CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
     "main_of_unit": _flag(lambda facts: facts.main_of_unit),
     "package": _package,
     "section": _section,
-    "package_state": lambda values, groups: _package_state(values, groups),
+    "package_state": _package_state,
     "unowned": _flag(lambda facts: facts.evidence.unowned),
     "known": _one_of("known", tuple(c.value for c in Category)),
     "marks": _marks,
@@ -309,12 +331,3 @@ CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
     "arguments": _flag(lambda facts: len(facts.argv) > 1),
     "told": _flag(lambda facts: facts.target_is_told),
 }
-
-
-def _package_state(values: list[Any], _groups: Groups) -> Predicate:
-    for value in values:
-        if value not in _STATES:
-            msg = f"{value!r} is not one of {', '.join(_STATES)}"
-            raise ConditionError(msg)
-    wanted = frozenset(map(str, values))
-    return lambda facts: facts.package is not None and facts.package.state.value in wanted

@@ -121,8 +121,7 @@ def load(
     """
     by_name: dict[str, Path] = {}
     for directory in directories:
-        for file in sorted(directory.glob("*.yaml")):
-            by_name[file.name] = file
+        by_name |= {path.name: path for path in directory.glob("*.yaml")}
     files = [rulefile.read(by_name[name]) for name in sorted(by_name)]
     groups = _groups_of(files)
     found: dict[str, Rule] = {}
