@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 # C0 and C1 controls, zero-width and bidi controls, line and paragraph separators, lone surrogates (bytes that
 # were not UTF-8), the BOM and the tag characters that some models read though no terminal shows them.
@@ -25,6 +26,17 @@ def escaped(text: str, max_length: int = 4096) -> str:
 def shown(text: str) -> str:
     """Escape what is unsafe and leave backslashes alone: for text that was escaped already (by the store, the daemon)."""
     return _UNSAFE.sub(_escape_one, text)
+
+
+def escaped_all(value: Any, max_length: int = 4096) -> Any:
+    """`escaped` for every string in a tree of JSON types; keys are ours and stay."""
+    if isinstance(value, str):
+        return escaped(value, max_length)
+    if isinstance(value, dict):
+        return {k: escaped_all(v, max_length) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [escaped_all(v, max_length) for v in value]
+    return value
 
 
 def _escape_one(match: re.Match[str]) -> str:

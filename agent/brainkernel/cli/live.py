@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import msgspec
 
-from brainkernel.cli.render import CATEGORY_COLOURS, clock_time, count_lines, duration, milliseconds, stage_lines
+from brainkernel.cli.render import CATEGORY_COLOURS, clock_time, count_lines, duration, milliseconds, short_limit, stage_lines
 from brainkernel.cli.terminal import fitted
-from brainkernel.escape import escaped, shown
+from brainkernel.escape import escaped, escaped_all, shown
 from brainkernel.model import Action, Category, Decision, DecisionKind, Exec, Exit, Fork, Outcome, ProcessEvent, ReleaseResult
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _Columns(NamedTuple):
 def _columns_for(width: int) -> _Columns:
     category = 15 if width >= 100 else 11  # noqa: PLR2004 # "system_critical", or all others
     free = width - (_TIME + _PID + _TIER + _SURE + _LATENCY + category + 8)  # 8 gaps
-    decision = min(25, 9 + max(0, free - 30) // 3)  # "would limit cpu_weight=20"
+    decision = min(25, 9 + max(0, free - 30) // 2)  # "would limit cpu_weight=20"
     rest = free - decision
     program, parent = min(40, rest * 3 // 5), min(24, rest - rest * 3 // 5)
     reason = rest - program - parent - 1
@@ -83,7 +83,7 @@ class LiveTable:
                 paint(fitted(verdict.category.value, c.category), CATEGORY_COLOURS.get(verdict.category, "")),
                 fitted(verdict.tier.value, _TIER),
                 f"{sure:>{_SURE}}",
-                paint(fitted(decided(decision), c.decision), _DECISION_COLOURS[decision.kind]),
+                paint(fitted(decided(decision, c.decision), c.decision), _DECISION_COLOURS[decision.kind]),
                 f"{latency:>{_LATENCY}}",
             ]
         )
@@ -100,12 +100,14 @@ def _parent_of(decision: Decision) -> str:
     return next(iter(decision.suspect.program.parents), "") or decision.suspect.identity.parent_exe
 
 
-def decided(decision: Decision) -> str:
-    """A decision in a few words."""
+def decided(decision: Decision, width: int) -> str:
+    """A decision in a few words, or in fewer where these do not fit into `width` columns."""
     if decision.kind is DecisionKind.LIMIT:
-        return f"{'limit' if decision.acts else 'would limit'} {decision.limit}"
+        text = f"{'limit' if decision.acts else 'would limit'} {decision.limit}"
+        return text if len(text) <= width else short_limit(f"{'limit' if decision.acts else 'would'} {decision.limit}")
     if decision.kind is DecisionKind.REFUSED and decision.refusals:
-        return f"refused {decision.refusals[0].rule}"
+        text = f"refused {decision.refusals[0].rule}"
+        return text if len(text) <= width else "refused"
     return decision.kind.value
 
 
@@ -122,76 +124,79 @@ def event_object(event: ProcessEvent) -> dict[str, Any]:
     if isinstance(event, Exec | Exit | Fork):
         thing |= {"pid": event.key.tgid, "start_ns": event.key.start_ns}
     if isinstance(event, Exec):
-        thing |= {"exe": escaped(event.exe), "argv": _argv(event.argv), "parent": escaped(event.parent_exe), "uid": event.uid}
+        thing |= {"exe": event.exe, "argv": _argv(event.argv), "parent": event.parent_exe, "uid": event.uid}
     elif isinstance(event, Fork):
         thing["ppid"] = event.parent.tgid
     elif isinstance(event, Exit):
         thing["exit_code"] = event.exit_code
     else:
         thing |= {"cgroup_id": event.cgroup_id, "count": event.count}
-    return thing
+    return _safe(thing)
 
 
 def decision_object(decision: Decision) -> dict[str, Any]:
     """One decision for `--json`, its stages' times in milliseconds."""
     suspect, verdict = decision.suspect, decision.verdict
-    return {
-        "type": "decision",
-        "id": decision.id,
-        "time": _iso(decision.time_ns),
-        "pid": suspect.key.tgid,
-        "start_ns": suspect.key.start_ns,
-        "exe": escaped(suspect.program.exe),
-        "argv": _argv(suspect.program.argv),
-        "parent": escaped(_parent_of(decision)),
-        "uid": suspect.program.uid,
-        "suspect": [{"code": r.code.value, "text": escaped(r.text)} for r in suspect.reasons],
-        "category": verdict.category.value,
-        "tier": verdict.tier.value,
-        "confidence": verdict.confidence,
-        "verdict_reason": escaped(verdict.reason),
-        "decision": decision.kind.value,
-        "reason": escaped(decision.reason),
-        "limit": str(decision.limit) if decision.limit else None,
-        "acts": decision.acts,
-        "refusals": [{"rule": r.rule, "reason": escaped(r.reason)} for r in decision.refusals],
-        "symptom": escaped(decision.symptom.text) if decision.symptom else None,
-        "latency_ms": round(total_ns_of(decision.spans) / 1e6, 4),
-        "stages": {s.stage: round(s.ns / 1e6, 4) for s in decision.spans},
-    }
+    return _safe(
+        {
+            "type": "decision",
+            "id": decision.id,
+            "time": _iso(decision.time_ns),
+            "pid": suspect.key.tgid,
+            "start_ns": suspect.key.start_ns,
+            "exe": suspect.program.exe,
+            "argv": _argv(suspect.program.argv),
+            "parent": _parent_of(decision),
+            "uid": suspect.program.uid,
+            "suspect": [{"code": r.code.value, "text": r.text} for r in suspect.reasons],
+            "category": verdict.category.value,
+            "tier": verdict.tier.value,
+            "confidence": verdict.confidence,
+            "verdict_reason": verdict.reason,
+            "decision": decision.kind.value,
+            "reason": decision.reason,
+            "limit": str(decision.limit) if decision.limit else None,
+            "acts": decision.acts,
+            "refusals": [{"rule": r.rule, "reason": r.reason} for r in decision.refusals],
+            "symptom": decision.symptom.text if decision.symptom else None,
+            "latency_ms": round(total_ns_of(decision.spans) / 1e6, 4),
+            "stages": {s.stage: round(s.ns / 1e6, 4) for s in decision.spans},
+        }
+    )
 
 
 def action_object(action: Action) -> dict[str, Any]:
     """One limit that was set, for `--json`."""
-    return {
-        "type": "action",
-        "id": action.id,
-        "pid": action.target.tgid,
-        "start_ns": action.target.start_ns,
-        "comm": escaped(action.comm),
-        "route": action.route.value,
-        "unit": escaped(action.unit),
-        "cgroup": escaped(action.cgroup),
-        "limit": str(action.limit),
-        "changes": [{"name": c.name, "before": escaped(c.before), "after": escaped(c.after)} for c in action.changes],
-    }
+    return _safe(
+        {
+            "type": "action",
+            "id": action.id,
+            "pid": action.target.tgid,
+            "start_ns": action.target.start_ns,
+            "comm": action.comm,
+            "route": action.route.value,
+            "unit": action.unit,
+            "cgroup": action.cgroup,
+            "limit": str(action.limit),
+            "changes": [{"name": c.name, "before": c.before, "after": c.after} for c in action.changes],
+        }
+    )
 
 
 def release_object(action_id: int, result: ReleaseResult, why: str = "") -> dict[str, Any]:
     """The end of one limit, for `--json`."""
-    return {"type": "release", "id": action_id, "result": result.value, "reason": escaped(why)}
+    return _safe({"type": "release", "id": action_id, "result": result.value, "reason": why})
 
 
 def outcome_object(outcome: Outcome) -> dict[str, Any]:
     """What one limit achieved, for `--json`."""
     figures: dict[str, Any] = msgspec.to_builtins(outcome)
-    figures["victim"] = escaped(outcome.victim)
-    return {"type": "outcome", "id": figures.pop("action_id"), "text": escaped(outcome.text), **figures}
+    return _safe({"type": "outcome", "id": figures.pop("action_id"), "text": outcome.text, **figures})
 
 
 def summary_object(summary: Summary) -> dict[str, Any]:
     """The end of a run, for `--json`."""
-    return {"type": "summary", **msgspec.to_builtins(summary)}
+    return _safe({"type": "summary", **msgspec.to_builtins(summary)})
 
 
 def banner_lines(facts: HostFacts, mode: str) -> list[str]:
@@ -226,7 +231,12 @@ def summary_lines(summary: Summary) -> list[str]:
 
 def _argv(argv: tuple[str, ...]) -> list[str]:
     more = [f"... ({len(argv) - _JSON_ARGS_MAX} more arguments)"] if len(argv) > _JSON_ARGS_MAX else []
-    return [escaped(a) for a in argv[:_JSON_ARGS_MAX]] + more
+    return [*argv[:_JSON_ARGS_MAX], *more]
+
+
+# An event comes as the process made it: after this, all of its text is UTF-8 and safe to show.
+def _safe(thing: dict[str, Any]) -> dict[str, Any]:
+    return cast("dict[str, Any]", escaped_all(thing))
 
 
 def _iso(time_ns: int) -> str:

@@ -56,6 +56,11 @@ def milliseconds(ms: float) -> str:
     return f"{ms / 1000:.0f} s"
 
 
+def short_limit(limit: str) -> str:
+    """A limit where space is scarce: `w20` for a weight, `20%` for a quota."""
+    return limit.replace("cpu_weight=", "w").replace("cpu_quota=", "")
+
+
 def status_lines(status: Status, style: Style) -> list[str]:
     """The answer of `brainkernel status`."""
     acting = {"observe": "observe: shows what it would do, writes nothing", "enforce": "enforce: limits what hurts others"}
@@ -107,8 +112,8 @@ def listing_lines(listing: Listing, width: int, style: Style, zone: tzinfo | Non
     heads = f"{'ID':>7} {'TIME':8} {'PID':>7} {fitted('PROGRAM', program_width)} {'CATEGORY':<{category_width}}"
     lines = [style.paint(f"{heads}SURE {fitted('DECISION', decision_width)}{' REASON' if wide else ''}".rstrip(), "bold")]
     for one in listing.decisions:
-        decision = f"{one.decision}{'*' if one.active else ''} {one.limit}"
-        category = style.paint(fitted(one.category, category_width), CATEGORY_COLOURS.get(one.category, ""))
+        decision = f"{one.decision}{'*' if one.active else ''} {one.limit if wide else short_limit(one.limit)}"
+        category = style.paint(fitted(one.category, category_width - 1), CATEGORY_COLOURS.get(one.category, "")) + " "
         line = (
             f"{one.id:>7} {clock_time(one.time_ns, zone)} {one.pid:>7} {fitted(shown(one.exe), program_width, keep_end=True)} "
             f"{category}{one.confidence:>4.2f} {fitted(decision, decision_width)}"

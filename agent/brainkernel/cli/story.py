@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from brainkernel.cli.terminal import Style
     from brainkernel.model import Decision, DecisionRecord, Evidence, Program, Span, Verdict
 
-_LABEL = 12
+_LABEL = 13
 _BAR = 40  # columns of the waterfall
 _ARGV_MAX = 1024  # characters shown; --json has all
 _RESULTS = {
@@ -79,7 +79,7 @@ def _evidence(evidence: Evidence) -> Iterator[tuple[str, str]]:
     if package := evidence.package:
         section = f" [{package.section}]" if package.section else ""
         summary = f": {package.summary}" if package.summary else ""
-        odd = {PackageState.MODIFIED: " — the file is NOT what the package shipped", PackageState.UNCHECKED: " (checksum not read)"}
+        odd = {PackageState.MODIFIED: "; the file is NOT what the package shipped", PackageState.UNCHECKED: " (checksum not read)"}
         yield "package", f"{package.name}{section}{summary}{odd.get(package.state, f' ({package.state})')}"
     elif evidence.unowned:
         yield "package", "none owns this file"

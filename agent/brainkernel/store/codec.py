@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 import orjson
 
-from brainkernel.escape import escaped
+from brainkernel.escape import escaped_all
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class UnreadableError(ValueError):
 
 def encode(value: Any) -> bytes:
     """Spell a value of the model (dataclasses, enums, sets, numbers) as JSON, its text escaped and bounded."""
-    return orjson.dumps(_escaped_all(msgspec.to_builtins(value)))
+    return orjson.dumps(escaped_all(msgspec.to_builtins(value), TEXT_MAX))
 
 
 def decode(data: bytes, schema: type[T]) -> T:
@@ -38,16 +38,6 @@ def decode(data: bytes, schema: type[T]) -> T:
     except (orjson.JSONDecodeError, msgspec.ValidationError, RecursionError, TypeError) as error:
         msg = f"stored {getattr(schema, '__name__', schema)}: {error}"
         raise UnreadableError(msg) from None
-
-
-def _escaped_all(value: Any) -> Any:
-    if isinstance(value, str):
-        return escaped(value, TEXT_MAX)
-    if isinstance(value, dict):
-        return {k: _escaped_all(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_escaped_all(v) for v in value]
-    return value
 
 
 def bounded_argv(argv: tuple[str, ...], max_chars: int = ARGV_TEXT_MAX) -> tuple[str, ...]:
