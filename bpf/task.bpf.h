@@ -7,18 +7,21 @@
  * left out: nobody can limit them.
  */
 
-static __always_inline __u64 rss_pages_of(struct mm_struct *mm)
+/* By probe reads: the verifier of older kernels does not follow a typed pointer into an array of structs. */
+static __always_inline __u64 read_rss_pages(struct mm_struct *mm)
 {
 	struct mm_struct___rss_atomic *before_6_2 = (void *)mm;
-	__s64 pages;
+	__s64 pages = 0;
 
-	if (bpf_core_field_exists(mm->rss_stat[0].count))
-		pages = mm->rss_stat[MM_FILEPAGES].count + mm->rss_stat[MM_ANONPAGES].count + mm->rss_stat[MM_SHMEMPAGES].count;
-	else if (bpf_core_field_exists(before_6_2->rss_stat.count))
-		pages = before_6_2->rss_stat.count[MM_FILEPAGES].counter + before_6_2->rss_stat.count[MM_ANONPAGES].counter +
-			before_6_2->rss_stat.count[MM_SHMEMPAGES].counter;
-	else
-		pages = 0;
+	if (bpf_core_field_exists(mm->rss_stat[0].count)) {
+		pages += BPF_CORE_READ(mm, rss_stat[MM_FILEPAGES].count);
+		pages += BPF_CORE_READ(mm, rss_stat[MM_ANONPAGES].count);
+		pages += BPF_CORE_READ(mm, rss_stat[MM_SHMEMPAGES].count);
+	} else if (bpf_core_field_exists(before_6_2->rss_stat.count)) {
+		pages += BPF_CORE_READ(before_6_2, rss_stat.count[MM_FILEPAGES].counter);
+		pages += BPF_CORE_READ(before_6_2, rss_stat.count[MM_ANONPAGES].counter);
+		pages += BPF_CORE_READ(before_6_2, rss_stat.count[MM_SHMEMPAGES].counter);
+	}
 	return pages > 0 ? pages : 0;
 }
 
@@ -66,7 +69,7 @@ int snapshot(struct bpf_iter__task *ctx)
 	}
 	mm = task->mm;
 	if (mm)
-		r.rss_pages = rss_pages_of(mm);
+		r.rss_pages = read_rss_pages(mm);
 	bpf_seq_write(ctx->meta->seq, &r, sizeof(r));
 	return 0;
 }
