@@ -83,6 +83,8 @@ def without_pairs(text: str, *, whole: bool) -> str:
         certain = strength_of(match["name"]) == CERTAIN and (quoted or spaced)
         end = _end(text, match, _LINE_END if alone else _AFTER_FIELD, certain=certain)
         value = text[position:end]
+        if match["open"] and not match["close"] and match["quote"] == match["open"]:
+            continue  # "Password:" is a prompt in quotes
         if value[:1] in ("{", "[") and not match["quote"]:
             continue  # what is below that name is looked at by itself
         if value and is_secret(match["name"], value) and (quoted or _is_plain_pair(value, spaced=spaced)):

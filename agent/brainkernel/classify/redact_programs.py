@@ -39,7 +39,7 @@ influx influx_inspect | value -password --password -t | takes -host -port -u
 cqlsh cqlsh.py cassandra-stress nodetool cypher-shell neo4j-shell hdbsql arangosh couchbase-cli cbbackupmgr cbq beeline mclient vsql nzsql ysqlsh dsbulk | value -p -pw -w | value -P@cbq
 neo4j-admin | after set-initial-password:1
 sqlcmd bcp osql tsql fisql freebcp defncopy mssql-cli mssql-scripter | value -P
-isql iusql | word 3
+isql iusql | word 3 | value -P
 isql-fb gbak gfix gsec nbackup | value -pas -password -pa -pw
 sqlplus sqlldr exp imp expdp impdp sqlcl rman adrci wrap | slash any
 db2 | after using:1
@@ -51,7 +51,7 @@ sshpass | value -p
 ssh-keygen | value -N -P
 puttygen | value --old-passphrase --new-passphrase
 plink pscp psftp putty winscp | value -pw
-smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool net wbinfo winexe sharesec pth-smbclient pth-winexe samba-tool wmic | percent -U --user -a --authenticate | after create:2@samba-tool | value --newpassword | takes -W -I -p -c -L -t
+smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool net wbinfo winexe sharesec pth-smbclient pth-winexe samba-tool wmic | word 2@smbclient | percent -U --user -a --authenticate | after create:2@samba-tool | value --newpassword | takes -W -I -p -c -L -t -D -m -T -d -s -l -n -A
 smbmap enum4linux enum4linux-ng ldapdomaindump bloodhound-python evil-winrm crackmapexec cme nxc netexec certipy certipy-ad kerbrute bloodyAD windapsearch lsassy donpapi coercer sprayhound | value -p -H@crackmapexec -H@cme -H@nxc -H@netexec -H@evil-winrm --hash --hashes -hashes
 hydra medusa ncrack patator crowbar brutespray | value -p --pass
 psexec.py wmiexec.py smbexec.py atexec.py dcomexec.py secretsdump.py mssqlclient.py GetUserSPNs.py GetNPUsers.py getTGT.py getST.py lookupsid.py samrdump.py reg.py services.py smbclient.py smbserver.py addcomputer.py ticketer.py ntlmrelayx.py rpcdump.py GetADUsers.py changepasswd.py impacket-psexec impacket-wmiexec impacket-smbexec impacket-secretsdump impacket-getTGT impacket-mssqlclient impacket-GetUserSPNs impacket-smbclient impacket-smbserver impacket-changepasswd impacket-lookupsid impacket-GetNPUsers | value -hashes -aesKey -nthash -password -computer-pass -newpass | colon first
@@ -60,7 +60,7 @@ slappasswd | value -s
 kadmin kadmin.local kdb5_util addprinc add_principal ank cpw | value -w -pw -P@kdb5_util
 openssl | source -passin -passout -pass -password | value -k@enc -K -hmac -psk -srppass -passphrase | value -k@aes-256-cbc -k@des3 | word -1@passwd | takes -salt -in -out -rand -table -c -m -x
 gpg gpg2 gpgsm gpg-preset-passphrase gpgtar | value --passphrase -P@gpg-preset-passphrase
-zip zipcloak zipnote zipsplit unzip | value -P
+zip zipcloak zipnote zipsplit unzip | value -P | bundle erqjuvymTxnolatp0123456789
 fcrackzip | value -p
 7z 7za 7zr 7zz p7zip rar unrar | attached -p -hp
 arj | attached -g
@@ -78,7 +78,8 @@ vault bao | word -1@unseal | after login:1 lookup:1@token revoke:1@token renew:1
 consul nomad | value -token -http-token -secret-id
 etcdctl | colon --user | colon first@user
 npm yarn pnpm bun | value --otp
-pip pip3 twine flit hatch pdm poetry conda mamba gem cargo nuget dotnet mvn gradle gradlew sbt conan vsce ovsx | value -p@upload -p@publish -p@login -p@twine -a@publish -k@push -ApiKey --api-key -k@nuget | after pypi-token:1 | takes -r -u
+pip pip3 twine flit hatch pdm poetry conda mamba gem cargo nuget dotnet mvn gradle gradlew sbt conan vsce ovsx | value -p@upload -p@publish -p@login -p@twine -a@publish -k@push | after pypi-token:1 | takes -r -u
+nuget dotnet | value -ApiKey --api-key -k@nuget
 composer poetry | last http-basic pypi-token github-oauth gitlab-token gitlab-oauth bearer bitbucket-oauth
 cargo | after login:1
 xfreerdp xfreerdp3 wlfreerdp sdl-freerdp freerdp mstsc wfreerdp | slashopt p password pass gp gateway-password pth reconnect-cookie

@@ -10,6 +10,7 @@ from brainkernel.classify.redact_names import REDACTED, is_reference, is_secret,
 from brainkernel.classify.redact_shapes import without_shapes
 
 _SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,30}:(?://|\\/\\/)|(?<![\w:/])//(?=[^\s/@]{1,128}:[^\s@]{1,256}@)")
+_HOST_AND_QUERY = re.compile(r"[\w.-]{1,253}(?::\d{1,5})?\?")
 _HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]|\$\{?\w+\}?)(?::\d{1,5}|:\w*)?(?:[,/?#)\\\s\"';]|$)")
 _LOGIN_CHARS = 2048  # of an address are looked at
 _OPTION_CHARS = 128
@@ -24,6 +25,7 @@ _AUTHORIZATION = re.compile(
     r"(?P<keep>(?i:authorization|x-auth|auth(?:entication)?)[\"'\\]{0,4}\s{0,3}[:=]\s{0,3}[\"'\\]{0,4}(?:(?i:bearer|basic|token|digest|negotiate|apikey|oauth|jwt|splunk|ntlm|key|ssws|genericapikey|hawk|aws4-hmac-sha256|discogs|bot)\s{1,3})?)(?P<secret>[^\"'\\\n]{1,4096})"
 )
 _COOKIE = re.compile(r"(?P<keep>(?<![\w-])(?i:(?:set-)?cookie2?)[\"'\\]{0,4}\s{0,3}:\s{0,3}[\"'\\]{0,4})(?P<secret>[^\"'\\\n]{2,8192})")
+_COOKIE_VALUE = re.compile(r"=[^;]+")
 _BEARER = re.compile(r"(?P<keep>(?<!\w)(?i:bearer|basic|token)\s{1,3})(?P<secret>[A-Za-z0-9._~+/=-]{8,4096})")
 _HEADER = re.compile(r"(?P<keep>(?<!\w)(?P<name>[A-Za-z][\w-]{1,60}):[ \t]?)(?P<secret>[^\n\"']{1,4096})")
 
@@ -32,9 +34,9 @@ _SQL = re.compile(
     r"require\s?pass|pwdcompare|user_pass|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
     r"(?P<quote>\\{0,3}['\"])(?P<secret>(?:[^'\"\\]|\\(?!['\"])|'')++)(?P<end>\\{0,3}['\"])"
 )
-# auth("user", "SECRET"), connect(dsn, "user", "SECRET"), unlockAccount(account, "SECRET")
+# The last argument of a call that logs in: after a user, or after an address and a user.
 _CALL = re.compile(
-    r"(?P<keep>(?:\b(?:auth|login|authenticate|logon|unlockAccount|changeUserPassword|set_?credentials)\(\s{0,3}|(?:\bPDO|\bconnect|mysqli|mysqli_connect)\(\s{0,3}[^,()]{1,256},\s{0,3})"
+    r"(?P<keep>(?:\b(?:auth|login|authenticate|logon|unlockAccount|changeUserPassword|set_?credentials|auth\s?=\s?)\(\s{0,3}|(?:\bPDO|\bconnect|mysqli|mysqli_connect)\(\s{0,3}[^,()]{1,256},\s{0,3})"
     r"[^,()]{1,256},\s{0,3}\\{0,3}[\"'])(?P<secret>[^\"'\\]{1,256})"
 )
 _NETRC = re.compile(
@@ -42,7 +44,7 @@ _NETRC = re.compile(
 )
 _PGPASS = re.compile(r"(?P<keep>(?<![\w.*-])[\w.*-]{1,253}:(?:\d{2,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:)(?P<secret>[^\s\"']{1,256})")
 _EXPECT = re.compile(
-    r"(?P<keep>(?i:assw(?:or|d)\w{0,3}|passphrase)[^\n]{0,40}?send(?:_user)?\s{1,3}(?:--\s{1,3})?\\{0,3}[\"'{])(?P<secret>[^\"'\\}]{1,256})"
+    r"(?P<keep>(?i:assw(?:or|d)\w{0,3}|passphrase)[^\n]{0,40}?send(?:_user)?\s{1,3}(?:--\s{1,3})?\\{0,3}[\"'{]?)(?P<secret>[^\"'\\}]{1,256})"
 )
 _WPA = re.compile(r"(?P<keep>\bpsk=\\{0,3}[\"']?)(?P<secret>[^\"'\\\s]{8,64})")
 _SHADOW_HASH = re.compile(
@@ -96,7 +98,7 @@ def _without_phrases(text: str) -> str:
     if "auth" in low:
         text = _AUTHORIZATION.sub(_authorization, text)
     if "cookie" in low and ":" in text:
-        text = _COOKIE.sub(_keep_and_redact, text)
+        text = _COOKIE.sub(_cookies, text)
     if "bearer" in low or "basic" in low or "token" in low:
         text = _BEARER.sub(lambda m: m["keep"] + REDACTED if looks_random(m["secret"]) else m[0], text)
     if "'" in text or '"' in text:
@@ -110,6 +112,12 @@ def _without_phrases(text: str) -> str:
     if "securestring" in low:
         text = _SEND_KEYS.sub(_keep_and_redact, text)
     return _SHADOW_HASH.sub(REDACTED, text) if "$" in text else text
+
+
+def _cookies(match: re.Match[str]) -> str:
+    if is_reference(match["secret"]):
+        return match[0]
+    return match["keep"] + (_COOKIE_VALUE.sub(f"={REDACTED}", match["secret"]) if "=" in match["secret"] else REDACTED)
 
 
 def _authorization(match: re.Match[str]) -> str:
@@ -162,6 +170,8 @@ def _end_of_url(text: str, match: re.Match[str], *, whole: bool) -> int:
 
 def _login_end(rest: str) -> int:
     # The last "@" before the host. A password may hold "@", "#", "?" and even "/" unencoded.
+    if _HOST_AND_QUERY.match(rest):
+        return -1
     slash = rest.find("/")
     authority = rest if slash < 0 else rest[:slash]
     at = authority.rfind("@")
