@@ -92,6 +92,7 @@ class Limiter:
         *,
         managers: Managers | None = None,
         patience: Patience | None = None,
+        sweep_s: float = SWEEP_S,
     ) -> None:
         """Lock the ledger in `state_dir`, and begin to undo what an earlier run left in it.
 
@@ -99,6 +100,7 @@ class Limiter:
         """
         host = host or Host()
         self._clock = clock
+        self._sweep_s = sweep_s
         self._ledger = Ledger(state_dir, boot_id_of(host))
         self._managers = managers or DbusManagers(host.run)
         self._enforcer = Enforcer(
@@ -207,7 +209,7 @@ class Limiter:
             try:
                 if work is not None:
                     work()
-                if time.monotonic() - swept >= SWEEP_S:
+                if time.monotonic() - swept >= self._sweep_s:
                     swept = time.monotonic()
                     self._sweep()
             except Exception:  # noqa: BLE001 # logged with its traceback
@@ -217,7 +219,7 @@ class Limiter:
     def _next(self) -> Callable[[], None] | None:
         with self._wake:
             if not self._urgent and not self._waiting and not self._closing:
-                self._wake.wait(SWEEP_S)
+                self._wake.wait(self._sweep_s)
             if self._urgent:
                 return self._urgent.popleft()
             if self._waiting and not self._closing:
