@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import select
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import msgspec
 
 from brainkernel import __version__, metrics, status
 from brainkernel.act.limiter import Applied, NotApplied, Released
+from brainkernel.daemon import Watched
 from brainkernel.learn.experience import lesson_of
 from brainkernel.link import control
 from brainkernel.model import ReleaseResult
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from brainkernel.asking import Asking
     from brainkernel.clock import Clock
     from brainkernel.control import ControlServer
-    from brainkernel.daemon import Source
     from brainkernel.learn.experience import Experience
     from brainkernel.link.asker import Asker
     from brainkernel.link.messages import Hello
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from brainkernel.model import Action, Decision, Outcome
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
+    from brainkernel.sense.pressure import Pressure
     from brainkernel.starts import Starts
     from brainkernel.store import Store
     from brainkernel.watch import Watch
@@ -70,6 +72,7 @@ class Parts:
     asking: Asking
     asker: Asker
     limiter: Limiter
+    pressure: Pressure
     store: Store
     experience: Experience
     figures: Figures
@@ -94,15 +97,17 @@ class Agent:
         self._last: control.Counts | None = None  # once the loader is closed
         self.control: ControlServer | None = None
 
-    def sources(self) -> list[tuple[Source, Callable[[], None]]]:
-        """The loader, the gateway's socket, the control socket, and the results of `act`."""
-        found: list[tuple[Source, Callable[[], None]]] = [
-            (self._p.chosen.loader, self._drain),
-            (self._p.asker, self._p.asker.on_readable),
-            (self._p.limiter, self._take_results),
+    def sources(self) -> list[Watched]:
+        """The loader, the gateway's socket, the results of `act`, the pressure trigger and the control socket."""
+        found = [
+            Watched(self._p.chosen.loader, self._drain),
+            Watched(self._p.asker, self._p.asker.on_readable),
+            Watched(self._p.limiter, self._take_results),
         ]
+        if self._p.pressure.trigger is not None:
+            found.append(Watched(self._p.pressure.trigger, self._on_pressure, select.EPOLLPRI))
         if self.control is not None:
-            found.append((self.control, self.control.on_readable))
+            found.append(Watched(self.control, self.control.on_readable))
         return found
 
     def between(self) -> float:
@@ -145,6 +150,8 @@ class Agent:
         if self.control is not None:
             self.control.close()
         self._p.asker.close()
+        if self._p.pressure.trigger is not None:
+            self._p.pressure.trigger.close()
         self._p.limiter.close()
         self._p.store.close()
         self._p.close()
@@ -217,6 +224,10 @@ class Agent:
         self._p.report.outcome(decision, outcome)
         if (limited := self._limits.get(decision.id)) is not None:
             self._limits[decision.id] = msgspec.structs.replace(limited, effect=outcome.text)
+
+    def _on_pressure(self) -> None:
+        if self._p.pressure.fired():
+            self._p.watch.tick()  # the window begins now, not at the next tick
 
     def _greet(self, hello: Hello | None) -> None:
         self._greeted = hello

@@ -38,7 +38,7 @@ from brainkernel.pipeline import Stages
 from brainkernel.report import Archive, Everybody
 from brainkernel.sense.core import CoreLoader, CoreOptions
 from brainkernel.sense.loader import choose
-from brainkernel.sense.pressure import read_cpu_some_us
+from brainkernel.sense.pressure import Pressure, PressureTrigger, read_cpu_some_us
 from brainkernel.sense.runqueue import quantile_us
 from brainkernel.sense.snapshot import read_process, read_running
 from brainkernel.starts import Starts
@@ -108,6 +108,7 @@ class _Composition:
         self.cache = CacheTier(self.store.verdicts)
         self.asker, self.asking = self._asking()
         self.limiter = self._limiter()
+        self.pressure = Pressure(PressureTrigger.open(self.paths.proc / "pressure/cpu"), self.clock)
         self._learn_what_was()
         agent = self._assembled()
         agent.control = ControlServer(
@@ -181,6 +182,7 @@ class _Composition:
                 asking=self.asking,
                 asker=self.asker,
                 limiter=self.limiter,
+                pressure=self.pressure,
                 store=self.store,
                 experience=self.experience,
                 figures=self.figures,
@@ -224,6 +226,7 @@ class _Composition:
     def _watch(self, starts: Starts) -> Watch:
         ports = Ports(
             snapshot=self._snapshot,
+            pressed=self.pressure.pressed,
             exe_of=self._exe_of,
             suspect_of=self._running_suspect,
             decide=starts.judge_and_decide,

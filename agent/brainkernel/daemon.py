@@ -8,7 +8,7 @@ import os
 import select
 import signal
 import socket
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,11 +30,22 @@ class Source(Protocol):
         ...
 
 
+class Watched(NamedTuple):
+    """A descriptor, what to do when it is ready, and what ready means.
+
+    A PSI trigger must be watched for EPOLLPRI alone: its file is readable at any time (kernel/sched/psi.c).
+    """
+
+    source: Source
+    callback: Callable[[], None]
+    events: int = select.EPOLLIN
+
+
 class Work(Protocol):
     """What the daemon keeps alive: the agent without its lifecycle."""
 
-    def sources(self) -> list[tuple[Source, Callable[[], None]]]:
-        """Every descriptor to watch, and what to do when it is readable."""
+    def sources(self) -> list[Watched]:
+        """Every descriptor to watch."""
         ...
 
     def tick(self) -> None:
@@ -92,10 +103,10 @@ class Daemon:
 
     def _loop(self, wakeup: socket.socket, end_ns: int | None) -> None:
         with select.epoll() as epoll:
-            callbacks: dict[int, Callable[[], None]] = {wakeup.fileno(): lambda: self._take_signals(wakeup)}
-            callbacks |= {source.fileno(): callback for source, callback in self._work.sources()}
-            for fd in callbacks:
-                epoll.register(fd, select.EPOLLIN | select.EPOLLPRI)
+            watched = [Watched(wakeup, lambda: self._take_signals(wakeup)), *self._work.sources()]
+            callbacks = {w.source.fileno(): w.callback for w in watched}
+            for w in watched:
+                epoll.register(w.source.fileno(), w.events)
             tick_ns = self._clock.boot_ns()
             while not self._stopping:
                 now_ns = self._clock.boot_ns()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from brainkernel.observe.window import Snapshot, TaskUse, Window
 
 NS_PER_S = 1_000_000_000
+IDLE_TICKS = 5
 BUSY_PCT = 1.0  # below it a process's share is not worth learning
 
 
@@ -50,6 +51,7 @@ class Ports:
     """What the watch calls: everything that touches the system or the outside."""
 
     snapshot: Callable[[], Snapshot]
+    pressed: Callable[[], bool]  # whether somebody waited for a CPU lately
     exe_of: Callable[[ProcessKey], str]
     suspect_of: Callable[[TaskUse], Suspect | None]  # None: it ended
     decide: Callable[[Suspect, Symptom], Decision]  # judges, concludes and reports
@@ -69,12 +71,19 @@ class Watch:
         self._figures = figures
         self._ports = ports
         self._history = History(2 * int(config.symptoms.window_s * NS_PER_S))
+        self._idle_ticks = 0
         self._tended: dict[int, _Tended] = {}
         self._asked_for: dict[int, tuple[Decision, tuple[int, str]]] = {}  # limits under way
         self._said: dict[ProcessKey, int] = {}  # when each process was decided about last
 
     def tick(self) -> None:
-        """Take a sample, judge those who hurt others, tend the limits."""
+        """Take a sample, judge those who hurt others, tend the limits.
+
+        On a host where nobody waits only one tick in `IDLE_TICKS` samples: for the habits.
+        """
+        self._idle_ticks = 0 if self._ports.pressed() or self._tended else self._idle_ticks + 1
+        if self._idle_ticks % IDLE_TICKS:
+            return
         self._history.add(self._ports.snapshot())
         window = self._history.window(int(self.config.symptoms.window_s * NS_PER_S))
         if window is None:

@@ -31,9 +31,12 @@ class Host:
     steps: list[tuple[int, Limit]] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     acts: bool = True
+    pressed: bool = True
+    snapshots: int = 0
     kind: DecisionKind = DecisionKind.LIMIT
 
     def snapshot(self) -> Snapshot:
+        self.snapshots += 1
         tasks = (
             a_task(HOG, "hog", cpu_s=self.hog_cpu_s, cgroup_id=7),
             a_task(VICTIM, "mysqld", wait_s=self.victim_wait_s, cgroup_id=8),
@@ -80,6 +83,7 @@ def experience() -> Experience:
 def watch(host: Host, experience: Experience) -> Watch:
     ports = Ports(
         snapshot=host.snapshot,
+        pressed=lambda: host.pressed,
         exe_of=lambda key: "/opt/batch/hog" if key == HOG_KEY else "/usr/sbin/mysqld",
         suspect_of=host.suspect_of,
         decide=host.decide,
@@ -112,6 +116,15 @@ def test_watch_leaves_a_busy_host_alone_on_which_nobody_waits(host: Host, watch:
     host.pass_seconds(watch, 30, hurting=False)
 
     assert host.decided == []
+
+
+def test_watch_samples_a_host_without_pressure_only_now_and_then(host: Host, watch: Watch) -> None:
+    """PSI says that nobody waits: one tick in five is enough for the habits."""
+    host.pressed = False
+
+    host.pass_seconds(watch, 20, hurting=False)
+
+    assert host.snapshots == 4
 
 
 def test_watch_asks_once_while_a_limit_is_under_way(host: Host, watch: Watch) -> None:

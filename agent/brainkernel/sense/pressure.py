@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from brainkernel.clock import Clock
+
 _SOME_TOTAL = re.compile(r"^some .*\btotal=(\d+)", re.MULTILINE)
 
 # The kernel looks at a trigger's window at most every 1/10 of it and refuses windows outside 500 ms to 10 s
 # (kernel/sched/psi.c). A process without CAP_SYS_RESOURCE must use a multiple of 2 s.
 WINDOW_US = 1_000_000
 UNPRIVILEGED_WINDOW_US = 2_000_000
+PRESSED_NS = 10_000_000_000  # a stall is news for so long
 
 
 def some_total_us_of(text: str) -> int | None:
@@ -67,3 +70,22 @@ class PressureTrigger:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+class Pressure:
+    """Whether somebody waited for a CPU lately, as the kernel's trigger says; always, where there is no trigger."""
+
+    def __init__(self, trigger: PressureTrigger | None, clock: Clock) -> None:
+        self.trigger = trigger
+        self._clock = clock
+        self._until_ns = 0
+
+    def pressed(self) -> bool:
+        """Whether it is worth looking who suffers."""
+        return self.trigger is None or self._clock.boot_ns() < self._until_ns
+
+    def fired(self) -> bool:
+        """Take note that the trigger fired; True if that begins a time of pressure."""
+        begins = not self.pressed()
+        self._until_ns = self._clock.boot_ns() + PRESSED_NS
+        return begins
