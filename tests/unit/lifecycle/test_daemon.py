@@ -1,0 +1,128 @@
+"""The daemon's lifecycle: whatever ends it, every limit is released."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from brainkernel.clock import SystemClock
+from brainkernel.daemon import Daemon, Watched
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass
+class Work:
+    """Notes what the daemon calls; `at_tick` happens at each tick."""
+
+    at_tick: Callable[[], None] = lambda: None
+    calls: list[str] = field(default_factory=list)
+    ready: int = field(default_factory=lambda: os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC))
+    releases: bool = True
+
+    def fileno(self) -> int:
+        return self.ready
+
+    def sources(self) -> list[Watched]:
+        return [Watched(self, self.on_ready)]
+
+    def on_ready(self) -> None:
+        os.eventfd_read(self.ready)
+        self.calls.append("ready")
+
+    def tick(self) -> None:
+        self.calls.append("tick")
+        self.at_tick()
+
+    def between(self) -> float:
+        return 10.0
+
+    def reload(self) -> None:
+        self.calls.append("reload")
+
+    def pause(self) -> None:
+        self.calls.append("pause")
+
+    def release_all(self, deadline_s: float) -> bool:
+        assert deadline_s > 0
+        self.calls.append("release_all")
+        return self.releases
+
+    def close(self) -> None:
+        self.calls.append("close")
+        os.close(self.ready)
+
+
+def a_daemon(work: Work, tick_interval_s: float = 10.0) -> Daemon:
+    return Daemon(work, SystemClock(), tick_interval_s)
+
+
+def test_daemon_releases_and_closes_when_its_time_is_over() -> None:
+    """A bounded run ends by itself, in this order."""
+    work = Work()
+
+    released = a_daemon(work).run(seconds=0.05)
+
+    assert released
+    assert work.calls == ["tick", "release_all", "close"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_daemon_stops_at_once_on_a_signal(number: signal.Signals) -> None:
+    """The wait of ten seconds ends with the signal, and the old handlers are back afterwards."""
+    before = signal.getsignal(number)
+    work = Work(at_tick=lambda: signal.raise_signal(number))
+
+    a_daemon(work).run(seconds=60)
+
+    assert work.calls == ["tick", "release_all", "close"]
+    assert signal.getsignal(number) is before
+
+
+def test_daemon_reloads_and_pauses_on_their_signals() -> None:
+    """SIGHUP and SIGUSR1 do not end the run."""
+    work = Work()
+
+    def raise_both() -> None:
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGUSR1)
+
+    work.at_tick = raise_both
+    a_daemon(work).run(seconds=0.2)
+
+    assert {"reload", "pause"} <= set(work.calls)
+    assert work.calls[-2:] == ["release_all", "close"]
+
+
+def test_daemon_releases_when_its_work_breaks() -> None:
+    """An error of ours is shown, but not before every limit is gone."""
+
+    def breaks() -> None:
+        msg = "a defect"
+        raise RuntimeError(msg)
+
+    work = Work(at_tick=breaks)
+
+    with pytest.raises(RuntimeError, match="a defect"):
+        a_daemon(work).run(seconds=60)
+
+    assert work.calls == ["tick", "release_all", "close"]
+
+
+def test_daemon_calls_back_for_a_ready_descriptor() -> None:
+    """What is readable is handled between two ticks."""
+    work = Work()
+    work.at_tick = lambda: os.eventfd_write(work.ready, 1)
+
+    a_daemon(work).run(seconds=0.05)
+
+    assert "ready" in work.calls
+
+
+def test_daemon_says_when_a_limit_could_not_be_released() -> None:
+    """The caller is told, since a person must look."""
+    assert not a_daemon(Work(releases=False)).run(seconds=0.01)
