@@ -17,7 +17,7 @@ from brainkernel.sense import hostcheck, wire
 from brainkernel.sense.assembly import EventAssembly
 from brainkernel.sense.cgroups import CgroupPaths, read_mounts
 from brainkernel.sense.exepath import ExePaths
-from brainkernel.sense.libbpf import BpfMap, BpfObject, iterate, library
+from brainkernel.sense.libbpf import BpfMap, BpfObject, iterate, possible_cpus
 from brainkernel.sense.loader import Fates, KernelCounters
 from brainkernel.sense.ring import Ring
 from brainkernel.sense.suppression import SuppressionNotices
@@ -74,7 +74,8 @@ class CoreLoader:
         """Nothing happens before `open`."""
         self._options = options or CoreOptions()
         self._clock = clock or SystemClock()
-        self._object: BpfObject | None = None
+        self._is_open = False
+        self._resources = contextlib.ExitStack()  # what close undoes, last one first
         self._received: dict[type[wire.Record], int] = dict.fromkeys(_KINDS, 0)
         self._undecodable = 0
         self._notices = SuppressionNotices()
@@ -84,7 +85,7 @@ class CoreLoader:
         self.limits: tuple[str, ...] = ()
 
     def __enter__(self) -> Self:
-        if self._object is None:
+        if not self._is_open:
             self.open()
         return self
 
@@ -96,29 +97,26 @@ class CoreLoader:
         options = self._options
         if missing := hostcheck.missing_for_core(options.object_file, options.proc, options.sys):
             raise SenseError(missing)
-        self._cpus = library().libbpf_num_possible_cpus()
-        self._object = BpfObject(options.object_file)
+        self._cpus = possible_cpus()
         try:
-            self._load(self._object)
-            self._map_memory(self._object)
-            self._attach(self._object)
-        except SenseError as error:
-            self.close()
+            with contextlib.ExitStack() as stack:
+                obj = BpfObject(options.object_file)
+                stack.callback(obj.close)
+                self._load(obj)
+                self._map_memory(obj, stack)
+                self._attach(obj)
+                self._resources = stack.pop_all()
+        except (SenseError, OSError) as error:
             raise SenseError(hostcheck.explained(error)) from error
-        self._cgroup_paths = CgroupPaths(options.proc, read_mounts(options.proc))
-        self._assembly = EventAssembly(options.proc, ExePaths(options.proc), self._cgroup_paths)
+        cgroup_paths = CgroupPaths(options.proc, read_mounts(options.proc))
+        self._resources.callback(cgroup_paths.close)
+        self._assembly = EventAssembly(options.proc, ExePaths(options.proc), cgroup_paths)
+        self._is_open = True
 
     def close(self) -> None:
         """Take everything out of the kernel. May be called twice."""
-        if self._object is None:
-            return
-        with contextlib.ExitStack() as stack:
-            stack.callback(self._object.close)
-            self._object = None
-            for part in ("_ring", "_counter_memory", "_wait_memory", "_cgroup_paths"):
-                if hasattr(self, part):
-                    stack.callback(getattr(self, part).close)
-                    delattr(self, part)
+        self._is_open = False
+        self._resources.close()
 
     def _load(self, obj: BpfObject) -> None:
         options = self._options
@@ -137,11 +135,12 @@ class CoreLoader:
         self._own = BpfMap(obj.map_fd("own"), _U32.size, 1)
         self._buckets = BpfMap(obj.map_fd("buckets"), _U64.size, wire.BUCKET.size)
 
-    def _map_memory(self, obj: BpfObject) -> None:
+    def _map_memory(self, obj: BpfObject, stack: contextlib.ExitStack) -> None:
         self._ring_fd = obj.map_fd("events")
-        self._ring = Ring(self._ring_fd, self._ring_bytes)
-        self._counter_memory = mmap.mmap(obj.map_fd("counters"), self._cpus * wire.COUNTERS.size, prot=mmap.PROT_READ)
-        self._wait_memory = mmap.mmap(obj.map_fd("waits"), self._cpus * wire.WAITS.size, prot=mmap.PROT_READ)
+        self._ring = stack.enter_context(Ring(self._ring_fd, self._ring_bytes))
+        counters_bytes, waits_bytes = self._cpus * wire.COUNTERS.size, self._cpus * wire.WAITS.size
+        self._counter_memory = stack.enter_context(mmap.mmap(obj.map_fd("counters"), counters_bytes, prot=mmap.PROT_READ))
+        self._wait_memory = stack.enter_context(mmap.mmap(obj.map_fd("waits"), waits_bytes, prot=mmap.PROT_READ))
 
     def _attach(self, obj: BpfObject) -> None:
         for tgid in self._options.own_tgids:

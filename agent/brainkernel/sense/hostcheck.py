@@ -11,8 +11,7 @@ from brainkernel.sense.libbpf import LibbpfError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from brainkernel.errors import SenseError
-
+_INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39  # include/uapi/linux/capability.h
 
 
@@ -26,6 +25,8 @@ def missing_for_core(object_file: Path, proc: Path, sys: Path) -> str | None:
         return "the kernel is locked down (confidentiality), which forbids BPF to read; boot with lockdown=integrity or without Secure Boot"
     if lacking := lacking_capabilities(_text_of(proc / "self/status")):
         return f"this process lacks {' and '.join(lacking)}; run it as root or grant them (AmbientCapabilities= in a unit)"
+    if _pid_namespace(proc) not in (None, _INIT_PID_NAMESPACE):
+        return "this process is in a PID namespace of its own, where the kernel's process ids mean nothing; run it on the host (--pid=host)"
     return None
 
 
@@ -37,7 +38,7 @@ def lacking_capabilities(status: str) -> list[str]:
     return [name for name, bit in (("CAP_BPF", _CAP_BPF), ("CAP_PERFMON", _CAP_PERFMON)) if not effective >> bit & 1]
 
 
-def explained(error: SenseError) -> str:
+def explained(error: Exception) -> str:
     """A failure that no check foresaw, in one line with a remedy."""
     kernel = platform.release()
     if isinstance(error, LibbpfError) and error.errno in (errno.EPERM, errno.EACCES):
@@ -50,3 +51,10 @@ def _text_of(file: Path) -> str:
         return file.read_text(encoding="ascii", errors="replace")
     except OSError:
         return ""
+
+
+def _pid_namespace(proc: Path) -> int | None:
+    try:
+        return (proc / "self/ns/pid").stat().st_ino
+    except OSError:
+        return None

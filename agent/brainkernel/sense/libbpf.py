@@ -185,6 +185,11 @@ class BpfObject:
         return _pointer(f"program {name}", self._lib.bpf_object__find_program_by_name(self._object, name.encode()))
 
 
+def possible_cpus() -> int:
+    """How many CPUs this host may ever have: the kernel numbers per-CPU data by it."""
+    return _checked("libbpf_num_possible_cpus", library().libbpf_num_possible_cpus())
+
+
 def iterate(link_fd: int) -> int:
     """Begin one run of an attached iterator: a descriptor to read to the end and close."""
     return _checked("bpf_iter_create", library().bpf_iter_create(link_fd))

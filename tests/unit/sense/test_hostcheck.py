@@ -50,6 +50,15 @@ def test_missing_names_the_lack_and_the_remedy_in_one_line(tmp_path: Path, lack:
     assert all(word in text for word in words)
 
 
+def test_missing_says_when_process_ids_are_not_those_of_the_kernel(tmp_path: Path) -> None:
+    """In a container with processes of its own, a record's tgid would name somebody else in /proc."""
+    host = a_host(tmp_path)
+    (host / "proc/self/ns").mkdir()
+    (host / "proc/self/ns/pid").write_bytes(b"")  # any inode but that of the first namespace
+
+    assert "--pid=host" in str(missing(host))
+
+
 def test_missing_object_says_how_to_build_it(tmp_path: Path) -> None:
     """A clone that was not built yet."""
     assert "scripts/build-bpf" in str(missing_for_core(tmp_path / "absent.o", tmp_path, tmp_path))
