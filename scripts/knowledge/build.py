@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-
 from brainkernel.classify.knowledge import LETTER_OF, MAGIC
 from brainkernel.classify.paths import normalised, without_versions
 from brainkernel.model import Category
@@ -28,6 +27,11 @@ if TYPE_CHECKING:
 
 _BLOCK_BYTES = 16_384  # one lookup inflates one block: 16 KiB takes about 60 us
 _SUMMARY_MAX = 60
+_PRIORITIES = ("required", "important", "standard")
+_UNLIKELY_SECTIONS = ("debug", "doc", "oldlibs", "metapackages")
+_UNUSUAL = re.compile(
+    r"-(?:nopie|dbg|cross|tests?|avr|mingw\S*|examples)(?:-|$)|-(?:powerpc|mips|arm|sparc|alpha|m68k|hppa|riscv|s390x|sh4|i686)\S*$"
+)
 _NO_PROGRAMS = re.compile(
     r"^/usr/share/(?:doc|man|locale|icons|info|help|lintian|bug|fonts|pixmaps|themes|backgrounds|mime|gir-1\.0|vala)/|/include/"
 )
@@ -48,6 +52,7 @@ class Source:
     section: str = ""
     summary: str = ""
     tags: frozenset[str] = frozenset()
+    rank: int = 0  # of its priority: what every host has comes first
     desktops: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
     ships: set[str] = field(default_factory=set)
@@ -100,9 +105,20 @@ def read_priors(file: Path) -> list[Prior]:
         when = raw["when"]
         if not raw["reason"]:
             sys.exit(f"{file}: a prior without a reason: {raw}")
-        lists = {key: some(when, key) for key in ("section", "tag", "without_tag", "ships")}
-        patterns = {key: pattern(when, key) for key in ("package", "path", "name", "summary")}
-        found.append(Prior(category=Category(raw["category"]), confidence=raw["confidence"], **lists, **patterns))
+        found.append(
+            Prior(
+                category=Category(raw["category"]),
+                confidence=raw["confidence"],
+                section=some(when, "section"),
+                tag=some(when, "tag"),
+                without_tag=some(when, "without_tag"),
+                ships=some(when, "ships"),
+                package=pattern(when, "package"),
+                path=pattern(when, "path"),
+                name=pattern(when, "name"),
+                summary=pattern(when, "summary"),
+            )
+        )
     return found
 
 
@@ -118,7 +134,8 @@ def read_packages(lists: Path) -> dict[str, Source]:
             old = found.get(name)
             tags = frozenset(t.strip() for t in fields.get("Tag", "").split(",") if t.strip())
             section = fields.get("Section", "").rpartition("/")[2]
-            found[name] = Source(name, section, fields.get("Description", "")[:_SUMMARY_MAX], tags or (old.tags if old else tags))
+            rank = _PRIORITIES.index(fields["Priority"]) if fields.get("Priority") in _PRIORITIES else len(_PRIORITIES)
+            found[name] = Source(name, section, fields.get("Description", "")[:_SUMMARY_MAX], tags or (old.tags if old else tags), rank)
     return found
 
 
@@ -183,10 +200,13 @@ def collect(lists: Path, packages: dict[str, Source]) -> tuple[dict[str, str], d
     return programs, _directories(votes)
 
 
-# Of several packages that ship one path, the one named like it, then the one with the shortest name.
+# Of several packages that ship one path, the one named like it, then what more hosts have, then the shortest name.
 def _owner_of(path: str, owners: list[str], packages: dict[str, Source]) -> str:
     name = path.rpartition("/")[2]
-    return min(owners, key=lambda o: (o != name, packages[o].section in ("debug", "doc", "oldlibs", "metapackages"), len(o), o))
+    return min(
+        owners,
+        key=lambda o: (o != name, packages[o].section in _UNLIKELY_SECTIONS, packages[o].rank, _UNUSUAL.search(o) is not None, len(o), o),
+    )
 
 
 # A directory has an owner if most of what lies in it is one package's; it is left out where its parent says the same.
