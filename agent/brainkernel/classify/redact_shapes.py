@@ -42,7 +42,7 @@ _PEM = re.compile(
 
 # Addresses whose path is the secret.
 _WEBHOOKS = re.compile(
-    r"(?P<keep>hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{0,30}/?|\.webhook\.office(?:365)?\.com/webhookb2/|"
+    r"(?P<keep>hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{0,30}+/?+|\.webhook\.office(?:365)?\.com/webhookb2/|"
     r"outlook\.office(?:365)?\.com/webhook/|hooks\.zapier\.com/hooks/catch/|maker\.ifttt\.com/trigger/[\w-]{1,64}/with/key/|"
     r"events\.pagerduty\.com/integration/|hooks\.chime\.aws/incomingwebhooks/|open\.(?:feishu|larksuite)\.\w{2,5}/open-apis/bot/v\d/hook/|"
     r"/(?:hooks?|webhooks?|incoming|services/hooks/incoming-webhook|api/webhook|generic-webhook-trigger)/(?=[A-Za-z0-9_/-]{20}))"

@@ -29,7 +29,7 @@ _SHELL_WORDS = _PRINTERS | {"export", "set", "declare", "local", "readonly", "cd
 def redacted_words(words: list[str], depth: int = 0) -> list[str]:
     """The words with the secrets replaced that their place or their text gives away; as many as came."""
     out = list(words)
-    runs = _runs(words, out, depth)
+    runs = _runs(words, out, depth) if words else []
     done: set[int] = set()
     for run in runs:
         look_through(run)
@@ -51,12 +51,10 @@ def _redacted_text(word: str, depth: int) -> str:
 
 
 def _runs(words: list[str], out: list[str], depth: int) -> list[Run]:
-    found: list[tuple[int, str, bool]] = []
     first = next((i for i, w in enumerate(words) if not _ASSIGNED.match(w)), 0) if depth else 0
-    if words:
-        found.append((first, _name_of(words[first]), False))
-    runs_others = bool(found) and _runs_others(found[-1][1])
-    script_due = bool(found) and bool(_INTERPRETER.fullmatch(found[-1][1]))
+    found = [(first, _name_of(words[first]), False)]
+    runs_others = _runs_others(found[-1][1])
+    script_due = bool(_INTERPRETER.fullmatch(found[-1][1]))
     for index in range(first + 1, min(len(words), _PROGRAM_WORDS_MAX)):
         word, before = words[index], words[index - 1]
         if not (runs_others or script_due) or word.startswith("-") or _ASSIGNED.match(word):
