@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from brainkernel.model import FileId, Identity
 from brainkernel.store.codec import path_of, path_value, signed64, unsigned64
+
+try:
+    from _blake2 import blake2b  # hashlib loads OpenSSL beside it: 3.6 MB of the daemon's 45
+except ImportError:
+    from hashlib import blake2b
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -139,7 +143,7 @@ class Baselines:
 def digest_of(identity: Identity) -> int:
     """63 bits that stand for an identity, as a row id."""
     text = repr((identity.exe, identity.file, identity.parent_exe, identity.parent_file, identity.uid))
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    digest = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
     return int.from_bytes(digest, "little") >> 1
 
 

@@ -31,6 +31,7 @@ T = TypeVar("T")
 _RETRY_NS = 60_000_000_000
 _KEPT_MAX = 2_000  # operations, some 4 MB of decisions
 _CHECKPOINT_OPERATIONS = 1_000  # some 4 MB of write-ahead log
+_LOG_MAX_BYTES = 64 << 20  # a flood of writes outruns the thread; then the loop waits once rather than fill the disk
 
 
 class Database:
@@ -166,8 +167,17 @@ class Database:
         if self._checkpoint is not None and self._checkpoint.is_alive():
             return
         self._operations = 0
+        if self._log_bytes() > _LOG_MAX_BYTES:
+            _checkpoint(self.path, "TRUNCATE")
+            return
         self._checkpoint = threading.Thread(target=_checkpoint, args=(self.path,), name="checkpoint", daemon=True)
         self._checkpoint.start()
+
+    def _log_bytes(self) -> int:
+        try:
+            return self.path.with_name(f"{self.path.name}-wal").stat().st_size
+        except OSError:
+            return 0
 
     def _unlock(self) -> None:
         if self._directory is not None:
@@ -188,11 +198,11 @@ def _commit(connection: sqlite3.Connection) -> None:
 
 
 # Its own connection: PASSIVE waits for nobody and holds nobody up, and the sync happens outside of the loop.
-def _checkpoint(path: Path) -> None:
+def _checkpoint(path: Path, mode: str = "PASSIVE") -> None:
     try:
         connection = sqlite3.connect(path, timeout=0)
         try:
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            connection.execute(f"PRAGMA wal_checkpoint({mode})")
         finally:
             connection.close()
     except sqlite3.Error:

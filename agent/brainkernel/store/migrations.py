@@ -33,6 +33,8 @@ _DECISIONS = (
     """,
     # Few rows have an action: the list of limits that stand is then read without touching the others.
     "CREATE INDEX decisions_limited ON decisions (id) WHERE action IS NOT NULL",
+    # A search for a program then reads a tenth of the bytes: the daemon's loop waits for it.
+    "CREATE INDEX decisions_searched ON decisions (exe, comm, tgid)",
     """
     CREATE TABLE feedback (
         id INTEGER PRIMARY KEY,
