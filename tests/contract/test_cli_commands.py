@@ -12,6 +12,8 @@ import pytest
 from brainkernel.cli import main
 from brainkernel.cli.catalogue import ALL, NOT_YET, READY
 from brainkernel.cli.parser import parser_of
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from support.nobody import as_nobody, needs_root
 
 if TYPE_CHECKING:
@@ -215,6 +217,25 @@ def test_doctor_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert all(c["remedy"] for c in answer["checks"] if c["state"] != "ok")
     assert {"kernel", "BTF", "cgroup", "libbpf", "LLM", "disk", "database", "daemon"} <= {c["name"] for c in answer["checks"]}
     assert list(tmp_path.iterdir()) == []
+
+
+_WORDS = st.sampled_from(
+    ["--json", "--all", "--limit", "--id", "--active", "--before", "--program", "--", "-", "-1", "7", "0", "--help", "-h", "--jso"]
+)
+
+
+@given(
+    st.sampled_from(["status", "list", "explain", "undo", "release", "pause", "resume", "top", ""]), st.lists(_WORDS | st.text(max_size=8))
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+def test_any_words_end_with_a_documented_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, words: list[str]) -> None:
+    """Whatever is typed, it is an answer or one of the documented codes, never a traceback."""
+    places = ["--runtime-dir", str(tmp_path), *(["--state-dir", str(tmp_path / "no")] if name == "release" else [])]
+
+    code, _, err = call(*([name] if name else []), *(places if name != "top" else []), *words, capsys=capsys)
+
+    assert code in {0, 1, 2, 3, 4}
+    assert "Traceback" not in err
 
 
 def brainkernel(*words: str, **options: object) -> subprocess.CompletedProcess[str]:

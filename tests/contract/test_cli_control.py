@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import subprocess
+import sys
 import threading
 from typing import TYPE_CHECKING
 
@@ -98,6 +101,15 @@ def test_explain_tells_the_whole_story(agent: RecordingAgent, call: Call) -> Non
     ):  # fmt: skip
         assert part in out
     assert json.loads(call("explain", "2", "--json")[1])["outcome"]["helped"] is True
+
+
+def test_explain_works_on_a_terminal_that_is_not_utf8(agent: RecordingAgent, tmp_path: Path) -> None:
+    """An old locale costs the pretty bars, not the answer."""
+    words = [sys.executable, "-m", "brainkernel", "explain", "2", "--runtime-dir", str(tmp_path)]
+
+    process = subprocess.run(words, capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True)
+
+    assert b"undo it:  brainkernel undo 2" in process.stdout
 
 
 def test_explain_names_refusals(agent: RecordingAgent, call: Call) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -18,6 +19,7 @@ def main(argv: list[str] | None = None) -> int:
     0 ok, 1 failed, 2 wrong usage, 3 not permitted, 4 daemon not running.
     """
     words = sys.argv[1:] if argv is None else argv
+    _print_anything()
     try:
         code = _dispatch(words)
         sys.stdout.flush()
@@ -34,6 +36,13 @@ def main(argv: list[str] | None = None) -> int:
         code = PermissionDeniedError.exit_code if isinstance(error, PermissionError) else BrainKernelError.exit_code
         return _say(f"{where}{error.strerror or error}", code)
     return code
+
+
+# A terminal of another encoding than UTF-8 shows what it lacks as an escape, instead of ending the command.
+def _print_anything() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _dispatch(words: list[str]) -> int:

@@ -89,6 +89,12 @@ class LiveTable:
         )
         return f"{line} {fitted(escaped(decision.reason), c.reason)}".rstrip() if c.reason else line
 
+    def known_line(self, event: Exec, wall_ns: int) -> str:
+        """One program start that the gate stopped."""
+        c = self._columns
+        cells = [clock_time(wall_ns, self._zone), f"{event.key.tgid:>{_PID}}", _path(event.exe or event.comm, c.program)]
+        return self._style.paint(" ".join([*cells, _path(event.parent_exe, c.parent), "(known)"]), "dim")
+
 
 # A column too narrow for most paths shows names, which tell more than the ends of cut paths.
 def _path(path: str, width: int) -> str:

@@ -11,6 +11,7 @@ from brainkernel.escape import escaped, shown
 from brainkernel.model import DecisionKind
 
 if TYPE_CHECKING:
+    from brainkernel.clock import Clock
     from brainkernel.host import HostFacts
     from brainkernel.link.control import Summary
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
@@ -19,22 +20,23 @@ _HEADER_EVERY = 40  # lines: it stays on a screen
 
 
 class TextReport:
-    """One line per decision; limits, their effects and notices below them, indented."""
+    """One line per decision; limits, their effects and notices below them, indented. `all_events`: known programs, too."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, clock: Clock, *, all_events: bool) -> None:
+        self._clock = clock
+        self._all_events = all_events
         self._printer = LinePrinter(stream)
         self._table = live.LiveTable(width_of(stream), Style.of(stream))
         self._lines = 0
 
     def event(self, event: Exec, *, passed: bool) -> None:
-        """Known programs are counted, not shown."""
+        """Known programs are counted; they are shown only if all are wanted."""
+        if self._all_events and not passed:
+            self._row(self._table.known_line(event, self._clock.wall_ns()))
 
     def decision(self, decision: Decision) -> None:
-        """Print its line, the header again now and then."""
-        if self._lines % _HEADER_EVERY == 0:
-            self._print(self._table.header())
-        self._lines += 1
-        self._print(self._table.line(decision))
+        """Print its line."""
+        self._row(self._table.line(decision))
 
     def action(self, decision: Decision, action: Action) -> None:
         """A limit stands."""
@@ -70,6 +72,12 @@ class TextReport:
     def close(self) -> None:
         """Wait a little for the reader; nothing is printed after it."""
         self._printer.close()
+
+    def _row(self, line: str) -> None:
+        if self._lines % _HEADER_EVERY == 0:
+            self._print(self._table.header())
+        self._lines += 1
+        self._print(line)
 
     def _print(self, text: str) -> None:
         self._printer.print(text)

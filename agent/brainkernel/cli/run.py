@@ -43,12 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run it until the end."""
     from brainkernel.cli.live_report import JsonReport, TextReport  # noqa: PLC0415 # the whole agent: --help must not load it
+    from brainkernel.clock import SystemClock  # noqa: PLC0415
     from brainkernel.host import read_facts  # noqa: PLC0415
     from brainkernel.run import run_foreground  # noqa: PLC0415
 
     run_options = run_options_of(arguments)
     mode = run_options.config().agent.mode
-    report = JsonReport(sys.stdout, all_events=arguments.all_events) if arguments.json else TextReport(sys.stdout)
+    report: JsonReport | TextReport
+    if arguments.json:
+        report = JsonReport(sys.stdout, all_events=arguments.all_events)
+    else:
+        report = TextReport(sys.stdout, SystemClock(), all_events=arguments.all_events)
     report.banner(read_facts(), mode)
     try:
         report.summary(run_foreground(run_options, report))

@@ -12,6 +12,7 @@ from brainkernel.cli.live_report import JournalReport, JsonReport, TextReport
 from brainkernel.cli.printer import LinePrinter
 from brainkernel.cli.render import duration, milliseconds
 from brainkernel.cli.terminal import Style, columns_of, fitted, width_of
+from brainkernel.clock import SimulatedClock
 from brainkernel.link.control import Counts, Summary
 from brainkernel.model import DecisionKind, Refusal, ReleaseResult
 from hypothesis import given
@@ -152,7 +153,7 @@ def test_text_report_tells_everything_safely() -> None:
     """A person sees what was limited, how to undo it, and how it ended."""
     stream = io.StringIO()
 
-    everything(TextReport(stream))
+    everything(TextReport(stream, SimulatedClock(), all_events=True))
 
     text = stream.getvalue()
     assert "\x1b" not in text
