@@ -58,7 +58,10 @@ class DpkgDatabase:
         index = self._index
         if index is None or not path.startswith("/"):
             return None
-        raw = os.fsencode(path)
+        try:
+            raw = os.fsencode(path)
+        except UnicodeEncodeError:  # no file can have this name
+            return None
         diverted_to = {to: original for original, (to, _) in self._diversions.items()}
         original = diverted_to.get(_unmerged(raw))
         names = index.find(path_hash(_unmerged(original or raw)))

@@ -176,7 +176,7 @@ class Enricher:
         for source in sources:
             try:
                 fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            except OSError:
+            except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate in the path
                 continue
             try:
                 here = file_id_of(os.fstat(fd))

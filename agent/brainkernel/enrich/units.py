@@ -196,7 +196,7 @@ def _read_unit_file(path: str, *, follow: bool = True) -> str | None:
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
     try:
         fd = os.open(path, flags)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no file can have this name
         return None
     try:
         return os.read(fd, _UNIT_FILE_BYTES).decode(errors="replace")
