@@ -23,19 +23,33 @@ _ID_LENGTH_MAX = 80
 
 @dataclass(slots=True)
 class RuleFile:
-    """What one file says, before groups of all files are known."""
+    """What one file says. Its groups have been added to those of the files before it."""
 
     file: Path
-    groups: dict[str, list[str]] = field(default_factory=dict)
     disable: list[tuple[str, str]] = field(default_factory=list)  # id, where
     nodes: list[yaml.MappingNode] = field(default_factory=list)
 
 
-def read(file: Path) -> RuleFile:
-    """Read a file's structure. Raises ConfigError for what is not a rule file."""
+def read(file: Path, groups: rules.Groups) -> RuleFile:
+    """Read a file's structure and add its groups. Raises ConfigError for what is not a rule file."""
+    found = RuleFile(file)
+    root = _root_of(file)
+    if root is None:
+        return found
+    for key, node in _entries(root, file, _FILE_KEYS, "file").items():
+        if key == "groups":
+            _add_groups(node, file, groups)
+        elif key == "disable":
+            found.disable = [(str(v), f"{file}:{node.start_mark.line + 1}: disable") for v in _values(node, file, "disable")]
+        else:
+            found.nodes = _mappings(node, file, "rules")
+    return found
+
+
+def _root_of(file: Path) -> yaml.Node | None:
     try:
         with file.open(encoding="utf-8") as stream:
-            root = yaml.compose(stream, Loader=yaml.CSafeLoader)
+            root: yaml.Node | None = yaml.compose(stream, Loader=yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError) as error:
         msg = f"{file}: cannot be read: {error}"
         raise ConfigError(msg) from None
@@ -44,18 +58,16 @@ def read(file: Path) -> RuleFile:
         line = mark.line + 1 if mark is not None else 1
         msg = f"{file}:{line}: not YAML: {getattr(error, 'problem', None) or error}"
         raise ConfigError(msg) from None
-    found = RuleFile(file)
-    if root is None:
-        return found
-    for key, node in _entries(root, file, _FILE_KEYS, "file").items():
-        if key == "groups":
-            for name, members in _entries(node, file, None, "groups").items():
-                found.groups[name] = [str(v) for v in _values(members, file, f"groups.{name}")]
-        elif key == "disable":
-            found.disable = [(str(v), f"{file}:{node.start_mark.line + 1}: disable") for v in _values(node, file, "disable")]
-        else:
-            found.nodes = _mappings(node, file, "rules")
-    return found
+    return root
+
+
+def _add_groups(node: yaml.Node, file: Path, groups: rules.Groups) -> None:
+    for name, members in _entries(node, file, None, "groups").items():
+        try:
+            groups.add(name, _values(members, file, f"groups.{name}"))
+        except rules.ConditionError as error:
+            msg = f"{_where(members, file)}: groups.{name}: {error}"
+            raise ConfigError(msg) from None
 
 
 def rule_of(node: yaml.MappingNode, file: Path, groups: rules.Groups, *, with_tests: bool) -> rules.Rule:
@@ -100,15 +112,13 @@ def _exceptions(node: yaml.Node | None, file: Path, groups: rules.Groups, rule_i
 
 
 def _conditions(node: yaml.Node, file: Path, groups: rules.Groups, what: str) -> tuple[rules.Conditions, set[str]]:
-    entries = _entries(node, file, tuple(rules.CONDITIONS), what)
+    entries = _entries(node, file, rules.KEYS, what)
     raw = {key: _values(value, file, f"{what}.{key}") for key, value in entries.items()}
-    for key, values in raw.items():  # one by one first, so that an error names its own line
-        try:
-            rules.CONDITIONS[key](values, groups)
-        except rules.ConditionError as error:
-            msg = f"{_where(entries[key], file)}: {what}.{key}: {error}"
-            raise ConfigError(msg) from None
-    return rules.compiled(raw, groups), set(raw)
+    try:
+        return rules.compiled(raw, groups), set(raw)
+    except rules.ConditionError as error:
+        msg = f"{_where(entries[error.key], file)}: {what}.{error.key}: {error}"
+        raise ConfigError(msg) from None
 
 
 def _category(node: yaml.Node, file: Path) -> Category:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from brainkernel.classify.paths import name_of
 from brainkernel.model import Category, Mark, PackageState
@@ -20,11 +20,47 @@ if TYPE_CHECKING:
     from brainkernel.classify.facts import Facts
 
     Predicate = Callable[[Facts], bool]
-    Groups = dict[str, frozenset[str]]
+    Condition = Callable[[list[Any], "Groups"], Predicate]
+
+_Made = TypeVar("_Made")
 
 
 class ConditionError(ValueError):
-    """A condition's value is not valid; the message says what is."""
+    """A condition's value is not valid; the message says what is, `key` names the condition."""
+
+    key = ""
+
+
+class Groups:
+    """Named groups of program names. One expansion is kept once, however many rules ask for it."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, frozenset[str]] = {}
+        self._expanded: dict[tuple[str, ...], frozenset[str]] = {}
+
+    def add(self, name: str, members: list[Any]) -> None:
+        """Add members to a group, `@group` among them. Raises ConditionError for a group that is not there yet."""
+        self._members[name] = self._members.get(name, frozenset()) | self._expand(tuple(map(str, members)))
+        self._expanded.clear()
+
+    def expand(self, values: list[Any]) -> frozenset[str]:
+        """Put the members in the place of each `@group`, and fold names as those of programs are. Raises ConditionError."""
+        key = tuple(map(str, values))
+        if key not in self._expanded:
+            self._expanded[key] = self._expand(key)
+        return self._expanded[key]
+
+    def _expand(self, values: tuple[str, ...]) -> frozenset[str]:
+        names: set[str] = set()
+        for value in values:
+            if not value.startswith("@"):
+                names.add(name_of(value))
+            elif value[1:] in self._members:
+                names |= self._members[value[1:]]
+            else:
+                msg = f"no group {value!r}; there are {', '.join('@' + g for g in sorted(self._members))}"
+                raise ConditionError(msg)
+        return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,41 +103,35 @@ IDENTITY = frozenset({"program", "exe", "package", "section", "known", "unit", "
 
 
 def compiled(raw: dict[str, list[Any]], groups: Groups) -> Conditions:
-    """Compile conditions whose keys are valid. Raises ConditionError for a value that is not."""
-    ordered = sorted(raw, key=lambda key: _COST.index(key) if key in _COST else len(_COST))
-    predicates: list[Predicate] = []
-    names: frozenset[str] | None = None
+    """Compile conditions whose keys are valid. Raises ConditionError, with its key, for a value that is not."""
+    names = _checked("name", raw["name"], lambda v, g: g.expand(v), groups) if "name" in raw else None
     plain_paths: frozenset[str] | None = None
-    if "name" in raw:
-        names = expanded(raw["name"], groups)
-        predicates.append(_commands(names, raw))
-        ordered = [k for k in ordered if k not in _OF_COMMAND]
-    elif any(k in raw for k in _OF_COMMAND):
-        predicates.append(_commands(None, raw))
-        ordered = [k for k in ordered if k not in _OF_COMMAND]
-    for key in ordered:
+    predicates: list[Predicate] = []
+    of_command = {key: _checked(key, raw[key], _patterns, groups) for key in _OF_COMMAND if key in raw}
+    if names is not None or of_command:
+        predicates.append(_commands(names, of_command))
+    for key in sorted(raw, key=lambda k: _COST.index(k) if k in _COST else len(_COST)):
         if key == "program" and all("*" not in str(v) and "?" not in str(v) for v in raw[key]):
             plain_paths = frozenset(map(str, raw[key]))
-        predicates.append(CONDITIONS[key](raw[key], groups))
+        if key in CONDITIONS:
+            predicates.append(_checked(key, raw[key], CONDITIONS[key], groups))
     return Conditions(tuple(predicates), names, plain_paths)
 
 
-_OF_COMMAND = ("name", "args", "args_all", "args_none")
+# These speak of one and the same command of the command line, and are compiled together.
+_OF_COMMAND = ("args", "args_all", "args_none")
 
 
-def expanded(values: list[Any], groups: Groups) -> frozenset[str]:
-    """Put the members in the place of each `@group`, and fold names as those of programs are."""
-    names: set[str] = set()
-    for value in values:
-        text = str(value)
-        if not text.startswith("@"):
-            names.add(name_of(text))
-        elif text[1:] in groups:
-            names |= groups[text[1:]]
-        else:
-            msg = f"no group {text!r}; there are {', '.join('@' + g for g in sorted(groups))}"
-            raise ConditionError(msg)
-    return frozenset(names)
+def _checked(key: str, values: list[Any], make: Callable[[list[Any], Groups], _Made], groups: Groups) -> _Made:
+    try:
+        return make(values, groups)
+    except ConditionError as error:
+        error.key = key
+        raise
+
+
+def _patterns(values: list[Any], _groups: Groups) -> list[re.Pattern[str]]:
+    return [pattern_of([v]) for v in values]
 
 
 def pattern_of(values: list[Any]) -> re.Pattern[str]:
@@ -133,25 +163,24 @@ def _regex_of_glob(glob: str) -> str:
     return "".join({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(p, re.escape(p)) for p in parts)
 
 
-# name, args, args_all and args_none speak of one and the same command of the command line.
-def _commands(names: frozenset[str] | None, raw: dict[str, list[Any]]) -> Predicate:
-    any_of = pattern_of(raw["args"]).search if "args" in raw else None
-    all_of = [pattern_of([v]).search for v in raw.get("args_all", [])]
-    none_of = pattern_of(raw["args_none"]).search if "args_none" in raw else None
+def _commands(names: frozenset[str] | None, patterns: dict[str, list[re.Pattern[str]]]) -> Predicate:
+    any_of = [p.search for p in patterns.get("args", [])]
+    all_of = [p.search for p in patterns.get("args_all", [])]
+    none_of = [p.search for p in patterns.get("args_none", [])]
 
     def holds(facts: Facts) -> bool:
         for command in facts.line.commands:
             if names is not None and command.name not in names:
                 continue
             text = command.text
-            if (any_of is None or any_of(text)) and all(s(text) for s in all_of) and not (none_of and none_of(text)):
+            if (not any_of or any(s(text) for s in any_of)) and all(s(text) for s in all_of) and not any(s(text) for s in none_of):
                 return True
         return False
 
     return holds
 
 
-def _path(attribute: str) -> Callable[[list[Any], Groups], Predicate]:
+def _path(attribute: str) -> Condition:
     def condition(values: list[Any], _groups: Groups) -> Predicate:
         match = glob_of(values)
         return lambda facts: match(getattr(facts, attribute))
@@ -185,22 +214,22 @@ def _code(values: list[Any], _groups: Groups) -> Predicate:
 
 
 def _parent(values: list[Any], groups: Groups) -> Predicate:
-    names = expanded(values, groups)
+    names = groups.expand(values)
     return lambda facts: bool(facts.parent_names) and facts.parent_names[0] in names
 
 
 def _ancestor(values: list[Any], groups: Groups) -> Predicate:
-    names = expanded(values, groups)
+    names = groups.expand(values)
     return lambda facts: not names.isdisjoint(facts.parent_names)
 
 
 def _starter(values: list[Any], groups: Groups) -> Predicate:
-    names = expanded(values, groups)
+    names = groups.expand(values)
     return lambda facts: facts.starter in names
 
 
 def _target_name(values: list[Any], groups: Groups) -> Predicate:
-    names = expanded(values, groups)
+    names = groups.expand(values)
     return lambda facts: facts.target_name in names
 
 
@@ -222,7 +251,7 @@ def _uid(values: list[Any], _groups: Groups) -> Predicate:
     return lambda facts: facts.uid in numbers or any(t(facts.uid) for t in tests)
 
 
-def _one_of(attribute: str, allowed: tuple[str, ...]) -> Callable[[list[Any], Groups], Predicate]:
+def _one_of(attribute: str, allowed: tuple[str, ...]) -> Condition:
     def condition(values: list[Any], _groups: Groups) -> Predicate:
         for value in values:
             if value not in allowed:
@@ -244,7 +273,7 @@ def _marks(values: list[Any], _groups: Groups) -> Predicate:
     return lambda facts: not wanted.isdisjoint(facts.marks)
 
 
-def _flag(test: Callable[[Facts], bool]) -> Callable[[list[Any], Groups], Predicate]:
+def _flag(test: Callable[[Facts], bool]) -> Condition:
     def condition(values: list[Any], _groups: Groups) -> Predicate:
         if len(values) != 1 or not isinstance(values[0], bool):
             msg = "must be true or false"
@@ -255,7 +284,7 @@ def _flag(test: Callable[[Facts], bool]) -> Callable[[list[Any], Groups], Predic
     return condition
 
 
-def _of_program(attribute: str) -> Callable[[list[Any], Groups], Predicate]:
+def _of_program(attribute: str) -> Condition:
     def condition(values: list[Any], _groups: Groups) -> Predicate:
         match = glob_of(values)
         return lambda facts: match(getattr(facts.program, attribute))
@@ -297,11 +326,7 @@ def _package_state(values: list[Any], _groups: Groups) -> Predicate:
 
 _PLACES = ("system_service", "user_service", "app", "terminal", "session", "container", "other")
 
-CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
-    "name": lambda values, groups: _commands(expanded(values, groups), {}),
-    "args": lambda values, _groups: _commands(None, {"args": values}),
-    "args_all": lambda values, _groups: _commands(None, {"args_all": values}),
-    "args_none": lambda values, _groups: _commands(None, {"args_none": values}),
+CONDITIONS: dict[str, Condition] = {
     "program": _program,
     "program_name": _target_name,
     "exe": _path("exe"),
@@ -331,3 +356,4 @@ CONDITIONS: dict[str, Callable[[list[Any], Groups], Predicate]] = {
     "arguments": _flag(lambda facts: len(facts.argv) > 1),
     "told": _flag(lambda facts: facts.target_is_told),
 }
+KEYS = ("name", *_OF_COMMAND, *CONDITIONS)

@@ -2,7 +2,7 @@
 
 Files come from the shipped directory and from the administrator's. They are sorted by name whichever directory they
 lie in; a file of the administrator replaces the shipped one of the same name, and `disable: [id]` in any file turns
-single rules off.
+single rules off. A group of names holds for its own file and those after it.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from brainkernel.classify import rulefile
 from brainkernel.classify.facts import Facts
 from brainkernel.classify.knowledge import Knowledge
-from brainkernel.classify.paths import name_of
+from brainkernel.classify.rules import Groups
 from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Evidence, Mark, Package, Program, Tier, Unit, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from brainkernel.classify.rules import Groups, Rule
+    from brainkernel.classify.rules import Rule
 
 SHIPPED_RULES = Path(__file__).parent / "rules.d"
 ADMIN_RULES = Path("/etc/brainkernel/rules.d")
@@ -59,9 +59,19 @@ class RuleSet:
             facts = Facts(*record_of(record, rule.source), self.knowledge)
             if rule.matches(facts) is not wanted:
                 yield f"{rule.source}: {rule.id}: {'must match' if wanted else 'must not match'}: {record}"
-            elif wanted and (decided := self.deciding(facts)) is not rule and (decided is None or decided.category is not rule.category):
-                other = f"{decided.id} ({decided.category})" if decided else "no rule"
-                yield f"{rule.source}: {rule.id}: matches, but {other} decides: {record}"
+            elif wanted and (other := self._overridden(rule, facts)) is not None:
+                yield f"{rule.source}: {rule.id}: matches, but {other.id} ({other.category}) decides: {record}"
+
+    # The rule of the same directory that decides for another category. An administrator's rule may do so: that is its purpose.
+    def _overridden(self, rule: Rule, facts: Facts) -> Rule | None:
+        decided = self.deciding(facts)
+        if decided is None or decided.category is rule.category or _directory_of(decided) != _directory_of(rule):
+            return None
+        return decided
+
+
+def _directory_of(rule: Rule) -> str:
+    return rule.source.rpartition("/")[0]
 
 
 # Rules by the command names or exact paths they need; those that need neither are asked for every program.
@@ -122,35 +132,23 @@ def load(
     by_name: dict[str, Path] = {}
     for directory in directories:
         by_name |= {path.name: path for path in directory.glob("*.yaml")}
-    files = [rulefile.read(by_name[name]) for name in sorted(by_name)]
-    groups = _groups_of(files)
+    groups = Groups()
     found: dict[str, Rule] = {}
-    for file in files:
+    disable: list[tuple[str, str]] = []
+    for name in sorted(by_name):  # one after the other: a file's parsed YAML is many times larger than its rules
+        file = rulefile.read(by_name[name], groups)
+        disable += file.disable
         for node in file.nodes:
             rule = rulefile.rule_of(node, file.file, groups, with_tests=with_tests)
             if rule.id in found:
                 msg = f"{rule.source}: {rule.id}: there is such a rule already at {found[rule.id].source}"
                 raise ConfigError(msg)
             found[rule.id] = rule
-    for rule_id, where in chain.from_iterable(f.disable for f in files):
+    for rule_id, where in disable:
         if found.pop(rule_id, None) is None:
             msg = f"{where}: {rule_id}: no such rule"
             raise ConfigError(msg)
     return RuleSet(found.values(), knowledge if knowledge is not None else Knowledge())
-
-
-def _groups_of(files: list[rulefile.RuleFile]) -> Groups:
-    groups: dict[str, frozenset[str]] = {}
-    for file in files:
-        for name, members in file.groups.items():
-            plain = {name_of(m) for m in members if not m.startswith("@")}
-            for other in (m[1:] for m in members if m.startswith("@")):
-                if other not in groups:
-                    msg = f"{file.file}: groups.{name}: no group @{other} above it"
-                    raise ConfigError(msg)
-                plain |= groups[other]
-            groups[name] = groups.get(name, frozenset()) | plain
-    return groups
 
 
 _RECORD_KEYS = frozenset(
