@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from brainkernel.metrics import LATENCY_BUCKETS_S, METRICS, Figures, Metric, MetricKind
 
@@ -146,7 +147,7 @@ def _family_of(metric: Metric, samples: dict[tuple[str, ...], Any]) -> Family:
 
 
 def _buckets_of(counts: list[float]) -> list[tuple[str, float]]:
-    bounds = [f"{bound:g}" for bound in LATENCY_BUCKETS_S] + ["+Inf"]
+    bounds = [floatToGoString(bound) for bound in (*LATENCY_BUCKETS_S, math.inf)]  # type: ignore[no-untyped-call]
     running, buckets = 0.0, []
     for bound, count in zip(bounds, counts, strict=True):
         running += count

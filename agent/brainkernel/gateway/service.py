@@ -59,14 +59,15 @@ def serve(
 ) -> int:
     """Run the gateway until SIGTERM or SIGINT; the exit code.
 
-    Call it in the main thread of a fresh process. Raises PermissionDeniedError where it would keep rights (as root
-    `drop_privileges_to` is needed), ConfigError for an address that cannot be. `dies_with_parent` is the pid of the
+    Call it in the main thread of a fresh process. As root it becomes `drop_privileges_to`, or nobody. Raises
+    PermissionDeniedError where it would keep rights, ConfigError for an address that cannot be. `dies_with_parent` is the pid of the
     parent whose end shall be ours.
     """
     speak = say or _say
     gateway = Gateway(socket_path, settings, daemon_uid=daemon_uid, say=speak)
     gateway.preload()
-    privileges.drop(drop_privileges_to or privileges.DEFAULT_USER, dies_with_parent=dies_with_parent)
+    user = privileges.DEFAULT_USER if drop_privileges_to is None else drop_privileges_to
+    privileges.drop(user, dies_with_parent=dies_with_parent)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: gateway.stop.set())
     gateway.start()
@@ -188,10 +189,8 @@ class Gateway:
     def _look(self) -> None:
         pause_s = FIRST_LOOK_S
         while not self.stop.wait(pause_s):
-            if self._content():
-                pause_s = FIRST_LOOK_S
-            else:
-                pause_s = FIRST_LOOK_S if self._look_once() else min(pause_s * 2, LONGEST_LOOK_S)
+            well = self._content() or self._look_once()
+            pause_s = FIRST_LOOK_S if well else min(pause_s * 2, LONGEST_LOOK_S)
 
     def _look_once(self) -> bool:
         choice = self._chooser.choose()
