@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
+from _blake2 import blake2b  # hashlib loads OpenSSL: 3.6 MB of the daemon's memory
 from typing import TYPE_CHECKING
 
 from brainkernel.classify.paths import name_of, normalised
@@ -54,7 +54,7 @@ def cache_key(suspect: Suspect) -> str:
         _uid_class(program.uid),
         ",".join(sorted(m.value for m in suspect.evidence.marks)),
     )
-    return hashlib.blake2b("\x00".join(parts).encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
+    return blake2b("\x00".join(parts).encode("utf-8", "surrogateescape"), digest_size=20).hexdigest()
 
 
 # What stands beyond the arguments that are compared still counts by its number: nothing can be hidden behind them.

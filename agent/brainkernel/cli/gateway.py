@@ -6,7 +6,6 @@ nothing. The daemon works without it.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import options
@@ -24,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--drop-privileges-to",
         metavar="USER",
-        help="become this user before the first byte of the network is read, and end with the parent process",
+        help="become this user before the first byte of the network is read",
     )
+    parser.add_argument("--end-with", type=options.natural, metavar="PID", help="end when this process, the parent, has ended")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -34,10 +34,9 @@ def run(arguments: argparse.Namespace) -> int:
     from brainkernel.gateway.service import serve  # noqa: PLC0415 # LLM clients
     from brainkernel.link.messages import GATEWAY_SOCKET  # noqa: PLC0415
 
-    user = arguments.drop_privileges_to
     return serve(
         arguments.runtime_dir / GATEWAY_SOCKET,
         config.load(arguments.config),
-        drop_privileges_to=user,
-        dies_with_parent=None if user is None else os.getppid(),
+        drop_privileges_to=arguments.drop_privileges_to,
+        dies_with_parent=arguments.end_with,
     )

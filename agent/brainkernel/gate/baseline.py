@@ -6,8 +6,8 @@ from the store when a person wants to see it.
 
 from __future__ import annotations
 
-import hashlib
 import math
+from _blake2 import blake2b  # hashlib loads OpenSSL: 3.6 MB of the daemon's memory
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ Digest = int
 def digest_of(*parts: str | int) -> Digest:
     """64 bits of BLAKE2b over the parts: with 100,000 entries the chance of any collision is 3e-10."""
     text = "\0".join(map(str, parts)).encode("utf-8", "surrogateescape")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little")
 
 
 class SeenSet:

@@ -8,7 +8,7 @@ blocks: one file descriptor for the daemon's loop stands for the listening socke
 from __future__ import annotations
 
 import contextlib
-import secrets
+import os
 import select
 import socket
 import stat
@@ -147,7 +147,7 @@ class Asker:
             return self._not_asked("no_gateway")
         if self.outstanding >= self._max_outstanding:
             return self._not_asked("too_many")
-        ask = Ask(secrets.token_hex(16), tuple(questions), deadline_ms)
+        ask = Ask(os.urandom(16).hex(), tuple(questions), deadline_ms)
         try:
             frame = frame_of(ask)
         except ProtocolError:
