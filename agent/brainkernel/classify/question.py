@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Together some 1200 characters at most: 400 tokens, and usually a quarter of that.
 _ARGV_CHARS = 600
 _ARGS_MAX = 24
-_READ_CHARS = 16_384  # of the command line: some 10 ms at the worst, and beyond nothing is shown anyway
+_READ_CHARS = 8192  # of the command line: twice what a kernel record holds, and some 20 ms at the very worst
 _ARG_CHARS = 240
 _EXE_CHARS = 160
 _PATH_CHARS = 120

@@ -110,7 +110,7 @@ def is_reference(value: str) -> bool:
     bare = value.strip("\"'\\ ")
     return (
         not bare
-        or bare in ("-", "--")
+        or bare in ("-", "--", "!", "!!", "*")
         or bare.startswith(REDACTED)
         or bare.lower() in _REFERENCE_WORDS
         or (

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from brainkernel.classify.redact_programs import Conventions
 
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,80}")
+_NO_PASSWORDS = ("x", "X", "api_token", "x-oauth-basic")  # the user name is the key then
 _LOGIN_OPTION = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd)$")
 _LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s].{2,256}")
 _TELLING_COMMAND = re.compile(r"(?P<keep>(?:\S{0,64}/)?(?:echo|printf)\s{1,4}(?:-n\s{1,4})?)(?P<secret>.+)", re.DOTALL)
@@ -156,6 +157,8 @@ def login_by(separator: str, value: str) -> str:
     user, found, secret = value.partition(separator)
     if "://" in value or value.startswith("//"):
         return without_secrets(value)
+    if secret in _NO_PASSWORDS:
+        return f"{REDACTED}{separator}{secret}"
     if not found or is_reference(secret):
         return REDACTED + found + secret if looks_random(user) else value
     if separator == ":" and user.isdecimal() and secret.isdecimal():

@@ -71,7 +71,7 @@ def _redact_nth(run: Run, plain: list[int], number: int) -> None:
 def _redact_slash_login(run: Run, index: int) -> None:
     # sqlplus user/secret@db, userid=user/secret; "/ as sysdba" and "/@db" have none, and neither has a path.
     match = re.fullmatch(
-        r"(?P<keep>(?:\w{1,16}=)?[\w$#.-]{1,64}(?:\[\w{1,64}\])?/)(?P<secret>[^/\s][^\s]{0,256}?)(?P<db>@[\w.:/-]{1,253})?",
+        r"(?P<keep>(?:\w{1,16}=)?[\w$#.-]{1,64}(?:\[\w{1,64}\])?/)(?P<secret>[^/\s].{0,256}?)(?P<db>@[\w.:/-]{1,253})?",
         run.words[index],
     )
     if match and not is_reference(match["secret"]):

@@ -47,6 +47,7 @@ _EXPECT = re.compile(
     r"(?P<keep>(?i:assw(?:or|d)\w{0,3}|passphrase)[^\n]{0,40}?send(?:_user)?\s{1,3}(?:--\s{1,3})?\\{0,3}[\"'{]?)(?P<secret>[^\"'\\}]{1,256})"
 )
 _WPA = re.compile(r"(?P<keep>\bpsk=\\{0,3}[\"']?)(?P<secret>[^\"'\\\s]{8,64})")
+_WIFI = re.compile(r"(?P<keep>WIFI:(?:[A-OQ-Z]:[^;]{0,64};){0,4}P:)(?P<secret>(?:[^;\\]|\\.){1,128})")
 _SHADOW_HASH = re.compile(
     r"(?<![\w$])\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|argon2(?:id|i|d)|pbkdf2[\w-]{0,20}|scrypt|sha1|md5)\$[\w./$,=+-]{8,256}"
 )
@@ -111,6 +112,8 @@ def _without_phrases(text: str) -> str:
             text = _PGPASS.sub(_keep_and_redact, text)
     if "securestring" in low:
         text = _SEND_KEYS.sub(_keep_and_redact, text)
+    if "WIFI:" in text:
+        text = _WIFI.sub(_keep_and_redact, text)
     return _SHADOW_HASH.sub(REDACTED, text) if "$" in text else text
 
 
@@ -125,7 +128,7 @@ def _authorization(match: re.Match[str]) -> str:
     named = "authorization" in keep.lower()
     if is_reference(secret) or (not named and not looks_random(secret.split()[0] if secret.split() else "")):
         return match[0]
-    if named and SIMPLE_WORD.fullmatch(secret):
+    if named and keep.endswith((":", ": ", "=", '"', "'")) and SIMPLE_WORD.fullmatch(secret):
         return match[0]
     return keep + REDACTED
 
