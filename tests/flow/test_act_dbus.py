@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from brainkernel.act import bus as bus_module
 from brainkernel.act.bus import MAX_MESSAGE_BYTES, Bus, BusError, as_user
 from brainkernel.act.systemd import NOT_SET, DbusController, DbusManagers, ScopeRequest
 from brainkernel.errors import ActError
@@ -275,7 +274,7 @@ def test_a_users_bus_sees_that_user(tmp_path: Path) -> None:
 
 def test_acting_as_a_user_says_so_where_the_machine_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """System call numbers differ; a guess could do anything."""
-    monkeypatch.setattr(bus_module.platform, "machine", lambda: "z80")
+    monkeypatch.setattr("brainkernel.act.bus.platform.machine", lambda: "z80")
 
     with pytest.raises(ActError, match="z80"), as_user(os.geteuid() + 1):
         pass

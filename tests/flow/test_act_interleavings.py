@@ -154,7 +154,10 @@ class Interleavings(RuleBasedStateMachine):
         for entry in self.stage.ledger.live.values():
             self.past_systemd.pop(entry.action.unit, None)
         self.stage.ledger.close()
+        reloads = self.stage.systemd.reloads
         release_everything(self.directory / "state", self.stage.fake.host, managers=self.stage.managers, patience=self.stage.patience)
+        if self.stage.systemd.reloads > reloads:
+            self.past_systemd.clear()
         self.stage.open()
 
     def assert_not_ours(self, name: str) -> None:
@@ -176,7 +179,7 @@ class Interleavings(RuleBasedStateMachine):
 def test_any_interleaving_ends_with_the_original_values_or_foreign_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis looks for a sequence after which a value of ours remains, now or after a daemon-reload."""
     monkeypatch.setattr(os, "fsync", lambda fd: None)
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Interleavings,
         settings=settings(max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)),
     )

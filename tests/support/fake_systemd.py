@@ -156,7 +156,7 @@ class FakeSystemd:
         self.reloads = 0
         self.edited: frozenset[str] = frozenset()  # units whose files an administrator is editing
         self.on_scope: Callable[[ScopeRequest], None] = lambda request: None
-        self._pending: list[tuple[int, Callable[[], None]]] = []
+        self._pending: list[tuple[int, Callable[[], object]]] = []
 
     # --- UnitController
 
@@ -203,7 +203,7 @@ class FakeSystemd:
         self.units[unit.name] = unit
         self.host.make_cgroup(self.path_of(unit))
         self.settle_cgroups(unit.name)
-        self._later(lambda: [self.host.move(tgid, self.path_of(unit)) for tgid in request.tgids if tgid in self.host.cgroup_of])
+        self._later(lambda: self._arrive(request.tgids, self.path_of(unit)))
         return True
 
     def reload_if_only(self, names: frozenset[str]) -> frozenset[str]:
@@ -292,9 +292,14 @@ class FakeSystemd:
                 elif changed in ("", unit.name) or not file.exists():
                     file.write_text(f"{text}\n")
 
+    def _arrive(self, tgids: tuple[int, ...], path: str) -> None:
+        for tgid in tgids:
+            if tgid in self.host.cgroup_of:
+                self.host.move(tgid, path)
+
     def _later(self, work: Callable[[], object]) -> None:
         if self.late:
-            self._pending.append((self.late, lambda: work() and None))
+            self._pending.append((self.late, work))
         else:
             work()
 

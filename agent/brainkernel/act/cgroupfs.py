@@ -28,6 +28,7 @@ CPU_FILES = ("cpu.weight", "cpu.idle", "cpu.max")
 MAX_FILE_BYTES = 1 << 16
 PERIOD_US = 100_000  # of cpu.max: the kernel's and systemd's default
 MAX_MEMBERS = 4096  # a unit with more processes than this is not one program
+_NOT_SET = 2**64 - 1
 QUOTA_TOLERANCE = 0.001  # of cpu.max, which systemd rounds to whole microseconds
 
 
@@ -143,15 +144,28 @@ def quota_us_of(cpu_quota_pct: float) -> int:
 
 
 def expected_cpu(limit: Limit, before: Mapping[str, str]) -> dict[str, str]:
-    """What the files show once `limit` stands, in systemd's spelling: period 100 ms."""
-    weight, idle, quota = (before.get(name, KERNEL_DEFAULTS[name]) for name in CPU_FILES)
-    if limit.cpu_weight == 0:
-        weight, idle = "0", "1"  # the kernel shows the weight of an idle group as 0
-    elif limit.cpu_weight is not None:
-        weight, idle = str(limit.cpu_weight), "0"
+    """What the files show once `limit` stands; what it does not name stays as it was before."""
+    shown = {name: before.get(name) or KERNEL_DEFAULTS[name] for name in CPU_FILES}
+    if limit.cpu_weight is not None:
+        shown |= _weight_files_of(limit.cpu_weight)
     if limit.cpu_quota_pct is not None:
-        quota = f"{quota_us_of(limit.cpu_quota_pct) * PERIOD_US // 1_000_000} {PERIOD_US}"
-    return {"cpu.weight": weight, "cpu.idle": idle, "cpu.max": quota}
+        shown |= {"cpu.max": _max_of(quota_us_of(limit.cpu_quota_pct))}
+    return shown
+
+
+def cpu_files_of(weight: int, quota_us: int) -> dict[str, str]:
+    """What systemd writes for its properties CPUWeight and CPUQuotaPerSecUSec; 2**64-1 is "not set"."""
+    weights = {name: KERNEL_DEFAULTS[name] for name in ("cpu.weight", "cpu.idle")} if weight == _NOT_SET else _weight_files_of(weight)
+    return weights | {"cpu.max": KERNEL_DEFAULTS["cpu.max"] if quota_us == _NOT_SET else _max_of(quota_us)}
+
+
+def _weight_files_of(weight: int) -> dict[str, str]:
+    # The kernel shows the weight of an idle group as 0.
+    return {"cpu.weight": str(weight), "cpu.idle": "1" if weight == 0 else "0"}
+
+
+def _max_of(quota_us: int) -> str:
+    return f"{quota_us * PERIOD_US // 1_000_000} {PERIOD_US}"
 
 
 def same_value(name: str, one: str | None, other: str | None) -> bool:

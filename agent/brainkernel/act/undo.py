@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel.act import cgroupfs, dropins
 from brainkernel.act.procfs import is_same_process
-from brainkernel.act.systemd import CPU_PROPERTIES
+from brainkernel.act.systemd import CPU_PROPERTIES, NOT_SET
 from brainkernel.errors import ActError
 from brainkernel.model import ReleaseResult
 
@@ -81,9 +81,13 @@ class Undo:
         return Fate.STANDS if ours else Fate.CHANGED
 
     def is_foreign(self, entry: Entry) -> bool:
-        """Whether somebody else changed one of the values. Asks systemd; may raise ActError."""
+        """Whether somebody else set a CPU value of the unit, be it one that we did not. Asks systemd; may raise ActError."""
         state = self._managers.of(entry.action.user_uid).unit(entry.action.unit)
-        return state is not None and bool(_taken_in(entry, state) or self._bypassed_in(entry, state))
+        if state is None:
+            return False
+        touched = {change.name for change in _properties(entry.action)}
+        added = any(value != NOT_SET for name, value in state.cpu.items() if name not in touched)  # none was, when we came
+        return added or bool(_taken_in(entry, state)) or self._is_bypassed(entry, state)
 
     def reload(self) -> None:
         """Let systemd forget the drop-ins that were removed. Once, at the end: a reload costs PID 1 up to seconds.
@@ -106,9 +110,11 @@ class Undo:
         if state is None:
             self._remove_dropins(entry, None)
             return ReleaseResult.GONE, True
+        if not last and self._is_bypassed(entry, state):
+            self._remove_dropins(entry, state)
+            return ReleaseResult.FOREIGN, False
         taken = _taken_in(entry, state)
-        bypassed = set() if last else self._bypassed_in(entry, state) - taken
-        back = {change.name: int(change.before) for change in _properties(action) if change.name not in taken | bypassed}
+        back = {change.name: int(change.before) for change in _properties(action) if change.name not in taken}
         if not self._is_restored(action, state, back):
             if not manager.set_cpu(action.unit, back):
                 self._remove_dropins(entry, None)
@@ -117,16 +123,18 @@ class Undo:
                 _log.warning("%s does not show its old values yet", action.unit)
                 return ReleaseResult.FAILED, False
         self._remove_dropins(entry, manager.unit(action.unit))
-        return ReleaseResult.FOREIGN if taken or bypassed else ReleaseResult.RESTORED, not bypassed
+        return ReleaseResult.FOREIGN if taken else ReleaseResult.RESTORED, True
 
-    def _bypassed_in(self, entry: Entry, state: UnitState) -> set[str]:
-        # Properties whose file somebody wrote past systemd, while it still believes in our value.
-        found = cgroupfs.read_cpu(self._host.cgroup, state.control_group) if state.control_group else None
-        return {
-            change.name
-            for change in _properties(entry.action)
-            if found and state.cpu[change.name] != int(change.before) and not _is_known(entry, FILES_OF[change.name], found[1])
-        }
+    def _is_bypassed(self, entry: Entry, state: UnitState) -> bool:
+        # Whether a file holds what neither systemd believes nor we wrote: set past systemd. Any change through it,
+        # even of another property, would make it write all files of the cgroup again, theirs too.
+        believed = cgroupfs.cpu_files_of(state.cpu["CPUWeight"], state.cpu["CPUQuotaPerSecUSec"])
+
+        def explained() -> bool:
+            found = cgroupfs.read_cpu(self._host.cgroup, state.control_group) if state.control_group else None
+            return found is None or all(_is_known(entry, name, found[1].get(name), believed[name]) for name in believed)
+
+        return not self._patience.until(explained)  # what an administrator set through it may be late as well
 
     def _is_restored(self, action: Action, state: UnitState | None, back: dict[str, int]) -> bool:
         if state is None:
@@ -160,13 +168,9 @@ def _properties(action: Action) -> list[Change]:
     return [change for change in action.changes if change.name in CPU_PROPERTIES]
 
 
-def _is_known(entry: Entry, names: tuple[str, ...], files: dict[str, str]) -> bool:
-    # Whether files hold values of ours, or those before us.
-    changes = [change for change in entry.action.changes if change.name in names]
-    return all(
-        any(cgroupfs.same_value(change.name, files.get(change.name), known) for known in entry.written(change.name) | {change.before})
-        for change in changes
-    )
+def _is_known(entry: Entry, name: str, value: str | None, believed: str) -> bool:
+    before = {change.before for change in entry.action.changes if change.name == name}
+    return any(cgroupfs.same_value(name, value, known) for known in {believed} | before | entry.written(name))
 
 
 def _taken_in(entry: Entry, state: UnitState) -> set[str]:

@@ -57,7 +57,8 @@ class Act:
             lease_ns=lease_ns,
         )
         self.limiter.apply(decision)
-        return self.answer(Applied, NotApplied)
+        answer: Applied | NotApplied = self.answer(Applied, NotApplied)
+        return answer
 
     def applied(self, pid: int, limit: Limit = QUOTA, *, lease_ns: int = LEASE_NS) -> Action:
         answer = self.apply(pid, limit, lease_ns=lease_ns)
@@ -72,7 +73,8 @@ class Act:
 
     def release(self) -> ReleaseResult:
         self.limiter.release(1, "a test")
-        return self.answer(Released).result
+        released: Released = self.answer(Released)
+        return released.result
 
     def answer(self, *kinds: type) -> Any:
         def find() -> Any:
