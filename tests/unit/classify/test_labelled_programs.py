@@ -1,0 +1,68 @@
+"""The whole judgement on labelled programs: the figures that must not fall."""
+
+from __future__ import annotations
+
+import gzip
+from functools import cache
+from pathlib import Path
+
+import pytest
+from brainkernel.classify.ruleset import SHIPPED_RULES, load
+from brainkernel.classify.tiers import RulesTier
+from support.labelled import Figures, figures_of
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "programs_labelled.jsonl"
+SAMPLES = Path("/work/shared/samples")
+
+
+@cache
+def rules() -> RulesTier:
+    """The shipped rules, loaded once."""
+    return RulesTier(load((SHIPPED_RULES,)))
+
+
+@cache
+def golden() -> Figures:
+    """What comes out on our own labelled set."""
+    return figures_of(GOLDEN.read_bytes().splitlines(), [rules()])
+
+
+def test_programs_are_named_rightly_where_an_answer_is_given() -> None:
+    """95 % right of what is answered, 80 % answered; abstaining is allowed, guessing is not."""
+    figures = golden()
+    answered = figures.right + len(figures.wrong)
+
+    assert figures.right >= 0.97 * answered, figures.wrong
+    assert answered >= 0.9 * (answered + figures.unanswered)
+
+
+def test_protected_programs_are_not_called_what_is_slowed() -> None:
+    """A database or a desktop that is called background would be throttled."""
+    assert golden().harmed == []
+
+
+def test_attacks_are_found_without_an_llm() -> None:
+    """70 % of attack command lines; the rest is for the model and the LLM."""
+    figures = golden()
+
+    assert figures.found >= 0.9 * (figures.found + len(figures.missed)), figures.missed
+
+
+def test_harmless_commands_are_not_called_suspicious() -> None:
+    """At most one in a hundred, also of those that look like attacks."""
+    assert golden().false_alarms == []
+
+
+@pytest.mark.parametrize("name", ["processes_labelled", "attacks", "benign_commands", "injection", "lineage", "secrets"])
+def test_shared_samples_do_not_get_worse(name: str) -> None:
+    """The samples that the form of the records was learned from."""
+    file = SAMPLES / f"{name}.jsonl.gz"
+    if not file.is_file():
+        pytest.skip(f"{file} is only on the build machine")
+
+    figures = figures_of(gzip.decompress(file.read_bytes()).splitlines(), [rules()])
+
+    assert figures.harmed == []
+    assert figures.false_alarms == []
+    assert len(figures.missed) <= 2, figures.missed
+    assert len(figures.wrong) <= (2 if name == "lineage" else 0), figures.wrong
