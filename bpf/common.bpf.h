@@ -37,8 +37,9 @@ static __always_inline int wake_with(struct cpu_counters *c, void *record, __u64
  * Send a record. `urgent` ones wake the consumer, but only once until it has read something: a wakeup costs more than
  * decoding the record. Others wait for the next tick or urgent record, unless the ring fills up.
  *
- * The consumer stores its position, then looks again at the producer's. So a record committed without a wakeup is
- * either seen by that second look, or we see here that the position moved and wake with an empty, discarded record.
+ * The consumer stores its position, then looks again at the producer's, and epoll looks once more before it sleeps.
+ * So a record committed without a wakeup is either seen by one of these, or we see here that the position moved and
+ * wake with an empty, discarded record.
  */
 static __always_inline int send(struct cpu_counters *c, void *record, __u64 size, bool urgent)
 {

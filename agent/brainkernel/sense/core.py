@@ -137,7 +137,7 @@ class CoreLoader:
 
     def _map_memory(self, obj: BpfObject, stack: contextlib.ExitStack) -> None:
         self._ring_fd = obj.map_fd("events")
-        self._ring = stack.enter_context(Ring(self._ring_fd, self._ring_bytes))
+        self._ring = stack.enter_context(Ring(self._ring_fd))
         counters_bytes, waits_bytes = self._cpus * wire.COUNTERS.size, self._cpus * wire.WAITS.size
         self._counter_memory = stack.enter_context(mmap.mmap(obj.map_fd("counters"), counters_bytes, prot=mmap.PROT_READ))
         self._wait_memory = stack.enter_context(mmap.mmap(obj.map_fd("waits"), waits_bytes, prot=mmap.PROT_READ))

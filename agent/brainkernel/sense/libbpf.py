@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LIBRARY = "libbpf.so.1"
 
+SAMPLE_CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)  # context, record, its size -> 0, or < 0 to stop
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 # name: (result, arguments), once and for all. int results are 0 or -errno, pointers NULL with errno set (libbpf 1.x).
@@ -45,6 +46,9 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__set_autoload": (c_int, (c_void_p, c_bool)),
     "libbpf_num_possible_cpus": (c_int, ()),
     "libbpf_set_print": (c_void_p, (_PRINT,)),
+    "ring_buffer__consume": (c_int, (c_void_p,)),
+    "ring_buffer__free": (None, (c_void_p,)),
+    "ring_buffer__new": (c_void_p, (c_int, SAMPLE_CALLBACK, c_void_p, c_void_p)),
 }
 
 _LIBBPF_WARN = 0  # enum libbpf_print_level
@@ -118,7 +122,8 @@ def _checked(what: str, result: int) -> int:
     return result
 
 
-def _pointer(what: str, pointer: int | None) -> int:
+def checked_pointer(what: str, pointer: int | None) -> int:
+    """The pointer a function gave; LibbpfError with errno if it is NULL."""
     if not pointer:
         raise LibbpfError(what, ctypes.get_errno() or errno.EINVAL)
     return pointer
@@ -131,13 +136,13 @@ class BpfObject:
         """Open and parse it; nothing is in the kernel yet."""
         self._lib = library()
         forget_messages()
-        self._object: int | None = _pointer(str(path), self._lib.bpf_object__open_file(os.fsencode(path), None))
+        self._object: int | None = checked_pointer(str(path), self._lib.bpf_object__open_file(os.fsencode(path), None))
         self._links: list[int] = []
 
     def set_constant(self, section: str, value: bytes) -> None:
         """Overwrite the start of a read-only data section; only before `load`."""
         size = c_size_t()
-        start = _pointer(section, self._lib.bpf_map__initial_value(self._map(section), byref(size)))
+        start = checked_pointer(section, self._lib.bpf_map__initial_value(self._map(section), byref(size)))
         if len(value) > size.value:
             msg = f"{section} holds {size.value} bytes, not {len(value)}; the object is not of this version: run scripts/build-bpf"
             raise SenseError(msg)
@@ -158,11 +163,11 @@ class BpfObject:
 
     def attach(self, program: str) -> None:
         """Let a program run from now on."""
-        self._links.append(_pointer(program, self._lib.bpf_program__attach(self._program(program))))
+        self._links.append(checked_pointer(program, self._lib.bpf_program__attach(self._program(program))))
 
     def attach_iterator(self, program: str) -> int:
         """Make an iterator program readable and return the descriptor that `iterate` takes."""
-        link = _pointer(program, self._lib.bpf_program__attach_iter(self._program(program), None))
+        link = checked_pointer(program, self._lib.bpf_program__attach_iter(self._program(program), None))
         self._links.append(link)
         return int(self._lib.bpf_link__fd(link))
 
@@ -179,10 +184,10 @@ class BpfObject:
             self._object = None
 
     def _map(self, name: str) -> int:
-        return _pointer(f"map {name}", self._lib.bpf_object__find_map_by_name(self._object, name.encode()))
+        return checked_pointer(f"map {name}", self._lib.bpf_object__find_map_by_name(self._object, name.encode()))
 
     def _program(self, name: str) -> int:
-        return _pointer(f"program {name}", self._lib.bpf_object__find_program_by_name(self._object, name.encode()))
+        return checked_pointer(f"program {name}", self._lib.bpf_object__find_program_by_name(self._object, name.encode()))
 
 
 def possible_cpus() -> int:
