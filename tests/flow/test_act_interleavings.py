@@ -87,6 +87,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(unit=units)
     def somebody_writes_past_systemd(self, unit: str) -> None:
+        self.stage.systemd.catch_up()
         file = self.stage.fake.dir_of(f"/system.slice/{unit}") / "cpu.max"
         if file.exists():
             file.write_text("33000 100000\n")

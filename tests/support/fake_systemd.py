@@ -273,6 +273,11 @@ class FakeSystemd:
         for work in due:
             work()
 
+    def catch_up(self) -> None:
+        """Much time passes: nothing is late any more."""
+        while self._pending:
+            self.sleep(0)
+
     def dropin_of(self, unit: FakeUnit, key: str) -> Path:
         return (self._transient if unit.transient else self._control) / f"{unit.name}.d" / FILE_OF[key]
 

@@ -121,13 +121,10 @@ class Limiter:
         self._retry: dict[int, _Retry] = {}
         self._stood_down: set[int] = set()  # reported as FOREIGN, and not done with: see Undo.release
         self._closing = False
+        # The highest id that an earlier run left, 0 if none: a new decision must not have an id that is in the ledger.
+        self.last_id = max(self._ledger.live, default=0)
         self._thread = threading.Thread(target=self._run, name="limiter", daemon=True)
         self._thread.start()
-
-    @property
-    def last_id(self) -> int:
-        """The highest id in the ledger, 0 if it is empty: a new decision must not have an id that is there."""
-        return max(self._ledger.live, default=0)
 
     def fileno(self) -> int:
         """Readable while `results` has something, for the daemon's selector."""
