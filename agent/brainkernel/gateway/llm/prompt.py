@@ -48,7 +48,7 @@ _CONTROL_TOKEN = re.compile(r"<|\[(?=/?[A-Z])")
 
 def messages_of(questions: Sequence[Question]) -> list[Message]:
     """The messages for a batch: the constant one, and the programs as numbered JSON objects, one a line."""
-    lines = [_json_of({"n": number, **_data_of(question)}) for number, question in enumerate(questions, start=1)]
+    lines = [_json_of(_data_of(number, question)) for number, question in enumerate(questions, start=1)]
     return [Message(role="system", content=SYSTEM_MESSAGE), Message(role="user", content="\n".join(lines))]
 
 
@@ -67,11 +67,12 @@ def schema_of(count: int) -> dict[str, Any]:
 
 # What goes without saying is left out, since each token costs time and money: an argv[0] or comm that only repeats the
 # program's name, the directory of a parent that lies where programs lie, a cgroup that the unit already names.
-def _data_of(question: Question) -> dict[str, Any]:
+def _data_of(number: int, question: Question) -> dict[str, Any]:
     name = question.exe.rsplit("/", 1)[-1]
     evidence = sorted(question.evidence.items())[:_EVIDENCES]
     usual = question.argv[:1] in ((), (question.exe,), (name,))
     data: dict[str, Any] = {
+        "n": number,
         "exe": _shown(question.exe, _EXE_CHARS),
         "argv0": "" if usual else _shown(question.argv[0], _ARG_CHARS),
         "args": _args_of(question.argv[1:]),
@@ -81,7 +82,8 @@ def _data_of(question: Question) -> dict[str, Any]:
         "cwd": "" if question.cwd == "/" else _shown(question.cwd, _OTHER_CHARS),
         "cgroup": "" if "unit" in question.evidence or question.cgroup == "/" else _shown(question.cgroup, _OTHER_CHARS),
     }
-    data |= {_shown(key, _KEY_CHARS): _shown(value, _OTHER_CHARS) for key, value in evidence if key not in data}
+    for key, value in evidence:
+        data.setdefault(_shown(key, _KEY_CHARS), _shown(value, _OTHER_CHARS))  # evidence never replaces a fact
     return {key: value for key, value in data.items() if value not in ("", [])}
 
 
