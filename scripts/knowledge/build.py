@@ -157,13 +157,13 @@ def _text_of(file: Path) -> str:
 
 def note_signs(path: str, package: Source) -> None:
     """Note what a file says about its package: that it has a window, a service, a timer."""
-    name = path.rpartition("/")[2]
+    name = without_versions(path).rpartition("/")[2]
     if path.startswith("/usr/share/applications/") and name.endswith(".desktop"):
-        stem = name.removesuffix(".desktop")
+        stem = without_versions(path.removesuffix(".desktop")).rpartition("/")[2]
         package.desktops |= {stem, stem.rpartition(".")[2].lower(), stem.rpartition(".")[2]}
         package.ships.add("desktop")
     elif path.startswith("/usr/lib/systemd/system/") and name.endswith(".service"):
-        package.services.add(name.removesuffix(".service").rstrip("@"))
+        package.services.add(without_versions(path.removesuffix(".service").rstrip("@")).rpartition("/")[2])
         package.ships.add("service")
     elif path.startswith("/etc/init.d/"):
         package.services.add(name)

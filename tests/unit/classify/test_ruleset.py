@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel.classify.knowledge import Knowledge
+from brainkernel.classify.rules import KEYS
 from brainkernel.classify.ruleset import SHIPPED_RULES, RuleSet, load, record_of
 from brainkernel.errors import ConfigError
-from brainkernel.model import Category, Evidence, Package, PackageState, Program, Tier
+from brainkernel.model import Category, Evidence, Mark, Package, PackageState, Program, Tier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +39,15 @@ def judged(rules: RuleSet, exe: str = "/usr/bin/tool", *argv: str) -> str:
 def test_shipped_rules_keep_their_own_tests() -> None:
     """Each rule matches what it says it must, and not what it says it must not."""
     assert shipped().check() == []
+
+
+def test_every_condition_is_explained_to_the_administrator() -> None:
+    """The head of the first shipped file is the reference, and it is complete."""
+    head = (SHIPPED_RULES / "00-groups.yaml").read_text().partition("\ngroups:")[0]
+    words = set(re.findall(r"[a-z_]+", head))
+
+    assert set(KEYS) - words == set()
+    assert {m.value for m in Mark} - words == set()
 
 
 def test_every_suspicious_rule_has_tests() -> None:
