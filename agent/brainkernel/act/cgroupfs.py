@@ -115,7 +115,12 @@ def pids_below(root: Path, path: str) -> tuple[int, ...]:
     """The processes of a cgroup and of all below it; at most `MAX_MEMBERS`, after which it stops looking."""
     found: list[int] = []
     for directory, _, _ in os.walk(root / path.lstrip("/")):
-        procs = text_of(Path(directory) / "cgroup.procs")
+        try:
+            procs = text_of(Path(directory) / "cgroup.procs")
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.ENODEV):
+                continue  # a threaded cgroup: its processes are listed at the root of the threaded subtree; or it went
+            raise
         found += [int(pid) for pid in (procs or "").split()]
         if len(found) >= MAX_MEMBERS:
             break

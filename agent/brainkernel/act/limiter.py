@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from brainkernel.act.ledger import Entry
     from brainkernel.act.place import Protection
     from brainkernel.act.systemd import Managers
     from brainkernel.clock import Clock
@@ -289,18 +290,23 @@ class Limiter:
             if action_id not in self._retry or self._retry[action_id].at_ns <= now:
                 self._release(action_id, why)
         for action_id, entry in tuple(self._ledger.live.items()):
-            if action_id in self._stood_down and self._enforcer.undo.is_elsewhere(entry):
+            if action_id not in self._ending:
+                try:
+                    self._look_after(action_id, entry, now)
+                except OSError as error:
+                    _log.warning("limit %d on %s cannot be watched: %s", action_id, entry.action.unit, error)
+
+    def _look_after(self, action_id: int, entry: Entry, now_ns: int) -> None:
+        undo = self._enforcer.undo
+        if action_id in self._stood_down:
+            if undo.is_elsewhere(entry):
                 self._release(action_id, "its unit was started anew")
-            if action_id in self._ending or action_id in self._stood_down:
-                continue
-            if self._leases.get(action_id, 0) <= now:
-                self._release(action_id, "its lease ended")
-                continue
-            fate = self._enforcer.undo.fate_of(entry)
-            if fate is Fate.ENDED:
-                self._release(action_id, "the process ended")
-            elif fate is Fate.CHANGED:
-                self._release(action_id, "somebody else changed it")
+        elif self._leases.get(action_id, 0) <= now_ns:
+            self._release(action_id, "its lease ended")
+        elif (fate := undo.fate_of(entry)) is Fate.ENDED:
+            self._release(action_id, "the process ended")
+        elif fate is Fate.CHANGED:
+            self._release(action_id, "somebody else changed it")
 
 
 def boot_id_of(host: Host) -> str:

@@ -62,7 +62,7 @@ def text_of(path: Path) -> str | None:
 def read_member(proc: Path, tgid: int) -> Member | None:
     """Look at one process; None if it is gone."""
     stat = text_of(proc / str(tgid) / "stat")
-    if stat is None:
+    if not stat:
         return None
     # The name may hold anything, a closing parenthesis too: the last one ends it.
     head, _, tail = stat.rpartition(")")

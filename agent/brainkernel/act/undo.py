@@ -69,7 +69,7 @@ class Undo:
         return found is None or found[0] != entry.action.cgroup_id
 
     def fate_of(self, entry: Entry) -> Fate:
-        """What became of it, by a look at files alone: cheap enough for every second."""
+        """What became of it, by a look at files alone: cheap enough for every second. Raises OSError."""
         action = entry.action
         if not is_same_process(self._host.proc, action.target):
             return Fate.ENDED
@@ -160,7 +160,13 @@ class Undo:
                 continue
             before = {change.before for change in action.changes if change.name == name}
             ours = [(name, int(value)) for value in entry.written(name) | before]
-            if dropins.remove_dropin(Path(path), action.user_uid, ours):
+            try:
+                removed = dropins.remove_dropin(Path(path), action.user_uid, ours)
+            except OSError as error:
+                # The limit is gone all the same; what stays is a setting of what was there before us.
+                _log.warning("%s cannot be removed: %s; remove it and run systemctl daemon-reload", path, error)
+                continue
+            if removed:
                 self._stale.setdefault(action.user_uid, set()).add(action.unit)
 
 

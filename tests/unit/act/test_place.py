@@ -160,6 +160,21 @@ def test_a_lock_lets_go_when_the_process_ends(stage: Stage) -> None:
         assert lock is None
 
 
+def test_a_threaded_cgroup_below_a_unit_is_passed_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cgroup.procs cannot be read (EOPNOTSUPP); its processes are listed at the root of the subtree."""
+    stage.fake.make_cgroup("/system.slice/hog.service/threads", "threaded")
+    real = cgroupfs.text_of
+
+    def text_of(path: Path) -> str | None:
+        if "threads" in path.parts:
+            raise OSError(95, "Operation not supported")
+        return real(path)
+
+    monkeypatch.setattr(cgroupfs, "text_of", text_of)
+
+    assert cgroupfs.pids_below(stage.fake.host.cgroup, "/system.slice/hog.service") == (500,)
+
+
 def test_a_family_is_the_target_and_what_it_started(stage: Stage) -> None:
     """Children of children too; no siblings, and no endless loop when parents form one."""
     for tgid, ppid in ((501, 500), (502, 501), (503, 1), (504, 505), (505, 504)):

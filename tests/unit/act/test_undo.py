@@ -148,6 +148,22 @@ def test_release_fails_without_forgetting(stage: Stage) -> None:
     assert stage.release() is ReleaseResult.RESTORED
 
 
+def test_a_drop_in_that_cannot_be_removed_does_not_hold_up_the_release(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a sandbox that shows /run read-only the limit ends all the same; the log says what is left."""
+
+    def read_only(*_: object) -> bool:
+        raise OSError(30, "Read-only file system")
+
+    stage.apply()
+    monkeypatch.setattr("brainkernel.act.dropins.remove_dropin", read_only)
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.unit.cpu == stage.unit.configured
+    assert "50-CPUQuota.conf cannot be removed" in caplog.text
+
+
 def test_a_step_does_not_overwrite_what_an_administrator_set_beside_our_limit(stage: Stage) -> None:
     """They set a quota while we held a weight: the step to a quota of ours stands down."""
     stage.apply(WEIGHT)
