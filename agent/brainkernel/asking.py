@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brainkernel.classify import question
-from brainkernel.link.asker import Answered, Asker, Late, TimedOut
+from brainkernel.link.asker import LATE_KEPT_NS, Answered, Asker, Late, TimedOut
 from brainkernel.link.messages import Question
 from brainkernel.model import Category, Span, Suspect, Tier, Verdict
 
@@ -100,10 +100,15 @@ class Asking:
         return unsent
 
     def _unanswered(self, outcome: TimedOut, now_ns: int) -> list[tuple[Suspect, Verdict]]:
-        # The batch stays known: a late answer still goes into the cache.
+        # The batch stays known for a while: a late answer still goes into the cache.
+        self._forget_before(now_ns - LATE_KEPT_NS)
         batch = self._batches.pop(outcome.id) if outcome.gateway_gone else self._batches[outcome.id]
         cause = "the gateway went away" if outcome.gateway_gone else f"the LLM did not answer within {self.config.deadline_ms} ms"
         return [(_timed(w, batch, now_ns), Verdict.unknown(cause)) for w in batch.waiting]
+
+    def _forget_before(self, sent_ns: int) -> None:
+        for identifier in [i for i, batch in self._batches.items() if batch.sent_ns < sent_ns]:
+            del self._batches[identifier]
 
     def _take(self, outcome: Answered | Late, now_ns: int) -> list[tuple[Suspect, Verdict]]:
         batch = self._batches.pop(outcome.id, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import pwd
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +49,7 @@ from brainkernel.watch import Ports, Watch
 if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.config import Config
+    from brainkernel.link.frames import Peer
     from brainkernel.model import Decision, Exec, Outcome, ProcessKey, Suspect
     from brainkernel.observe.window import TaskUse
     from brainkernel.report import Report
@@ -56,7 +58,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 NS_PER_DAY = 86_400 * 1_000_000_000
 DAY_S = 86_400.0
-UNPRIVILEGED_USER = "nobody"  # whom the gateway of `brainkernel run` becomes
 GATEWAY_USER = "brainkernel-gateway"  # systemd's DynamicUser=, known to nss-systemd while it runs
 
 RUN_QUEUE_QUANTILES = (0.5, 0.99)
@@ -126,10 +127,9 @@ class _Composition:
         return chosen
 
     def _asking(self) -> tuple[Asker, Asking]:
-        ours = {0, pwd.getpwnam(UNPRIVILEGED_USER).pw_uid, *_uid_of(GATEWAY_USER)}
         asker = Asker(
             self.paths.runtime_dir / GATEWAY_SOCKET,
-            allows=lambda peer: peer.uid in ours,
+            allows=self._is_gateway,
             figures=self.figures,
             snapshot=self.figures.snapshot,
             clock=self.clock,
@@ -141,6 +141,14 @@ class _Composition:
             remember=lambda suspect, verdict: self.cache.keep(suspect, verdict, self.config.llm.cache_days * DAY_S),
         )
         return asker, asking
+
+    def _is_gateway(self, peer: Peer) -> bool:
+        # The service's own user, known only while it runs; root, who may do anything; or the child of this process,
+        # since other daemons run as nobody too.
+        if peer.uid in {0, *_uid_of(GATEWAY_USER)}:
+            return True
+        stat = self.proc.read_stat(peer.pid)
+        return stat is not None and stat.ppid == os.getpid()
 
     def _limiter(self) -> Limiter:
         safety = self.config.safety
