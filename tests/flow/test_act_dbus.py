@@ -150,9 +150,8 @@ def test_a_nonsensical_property_is_an_error(systemd: DbusController, service: Sy
         systemd.unit("hog.service")
 
 
-def list_units(*stale: str) -> tuple[list[tuple[Any, ...]]]:
-    names = stale or ("hog.service",)
-    return ([(name, "", "loaded", "active", "running", "", UNIT_PATH, 0, "", "/") for name in names],)
+def list_units(*names: str, load_state: str = "loaded") -> tuple[list[tuple[Any, ...]]]:
+    return ([(name, "", load_state, "active", "running", "", UNIT_PATH, 0, "", "/") for name in names or ("hog.service",)],)
 
 
 def test_reload_is_done_for_our_units_alone(systemd: DbusController, service: SystemdOnDbus) -> None:
@@ -173,6 +172,15 @@ def test_reload_is_left_to_whoever_edits_other_units(systemd: DbusController, se
 
     assert systemd.reload_if_only(frozenset({"hog.service"})) == {"theirs.service"}
     assert service.called("Reload") == []
+
+
+def test_a_masked_unit_does_not_keep_us_from_a_reload(systemd: DbusController, service: SystemdOnDbus) -> None:
+    """With drop-ins it says for ever that it needs one."""
+    service.replies["ListUnits"] = lambda: (list_units()[0] + list_units("serial-getty@ttyS0.service", load_state="masked")[0],)
+    service.properties[UNIT, "NeedDaemonReload"] = ("b", True)
+
+    assert systemd.reload_if_only(frozenset({"hog.service"})) == frozenset()
+    assert len(service.called("Reload")) == 1
 
 
 def test_no_reload_while_the_host_goes_down(systemd: DbusController, service: SystemdOnDbus) -> None:

@@ -166,8 +166,9 @@ class DbusController:
         """Reload, unless somebody else's edits wait for it; returns whose."""
         if self._get(_ROOT, _MANAGER, "SystemState") == "stopping":
             return frozenset()  # /run ends with the host
-        units = self._manager("ListUnits", "", ())[0]
-        stale = {str(row[0]) for row in units if self._get(row[6], _UNIT, "NeedDaemonReload")}
+        # A masked unit that has drop-ins says for ever that it needs a reload (seen on 252): only loaded ones count.
+        loaded = [(str(row[0]), row[6]) for row in self._manager("ListUnits", "", ())[0] if row[2] == "loaded"]
+        stale = {name for name, path in loaded if self._get(path, _UNIT, "NeedDaemonReload")}
         if stale & names and not stale - names:
             self._manager("Reload", "", ())
         return frozenset(stale - names)
