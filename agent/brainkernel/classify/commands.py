@@ -37,6 +37,10 @@ INTERPRETERS = frozenset(
         "cjs",
     }
 )
+# Characters of a text that are searched, half from each end. A kernel record holds 4096 bytes; every pattern is asked of
+# all of it, and the daemon must not stand still for a line that was made to be slow.
+_TEXT_MAX = 8192
+_BLANKS = re.compile(r"[ \t]{2,}|\t")
 _COMMANDS_MAX = 48
 _DEPTH_MAX = 4
 
@@ -119,7 +123,7 @@ class Command:
     @classmethod
     def of(cls, words: list[str] | tuple[str, ...]) -> Command:
         """Make a command of its words, of which there is at least one."""
-        return cls(name_of(words[0]), tuple(words), " ".join(words[1:]))
+        return cls(name_of(words[0]), tuple(words), bounded(" ".join(words[1:])))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,13 @@ class CommandLine:
     script: str = ""
     module: str = ""
     code: str = ""
+
+
+def bounded(text: str) -> str:
+    """Fold runs of blanks, which mean nothing, and keep both ends of what is still too long."""
+    if "  " in text or "\t" in text:
+        text = _BLANKS.sub(" ", text)
+    return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX // 2]} {text[-_TEXT_MAX // 2 :]}"
 
 
 def split_shell(text: str) -> list[list[str]]:
@@ -228,6 +239,7 @@ def _take_script(script: str, command: Command, found: list[Command]) -> None:
 
 
 def _take_text(text: str, found: list[Command], depth: int) -> tuple[str, str, str]:
+    text = bounded(text)
     script = module = ""
     for words in split_shell(text):
         start = next((i for i, word in enumerate(words) if not _ASSIGNMENT.match(word) and word not in _KEYWORDS), len(words))

@@ -14,14 +14,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from brainkernel.classify import paths
-from brainkernel.classify.commands import INTERPRETERS, SHELLS, WRAPPERS, CommandLine, parse
+from brainkernel.classify.commands import INTERPRETERS, SHELLS, WRAPPERS, CommandLine, bounded, parse
 from brainkernel.model import Category, Mark, Package
 
 if TYPE_CHECKING:
     from brainkernel.classify.knowledge import Knowledge
     from brainkernel.model import Evidence, Program
 
-_TEXT_MAX = 32_768  # characters of a command line that are searched, half from each end
 _DECODED_MAX = 4
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,4000}={0,2}")
 _HEX = re.compile(r"(?:\\x[0-9A-Fa-f]{2}){8,1000}|(?<![0-9A-Fa-f])[0-9A-Fa-f]{32,4000}(?![0-9A-Fa-f])")
@@ -88,8 +87,7 @@ class Facts:
     @cached_property
     def raw_text(self) -> str:
         """The whole command line, blank between arguments, bounded from both ends."""
-        text = " ".join(self.argv)
-        return text if len(text) <= _TEXT_MAX else f"{text[: _TEXT_MAX // 2]} {text[-_TEXT_MAX // 2 :]}"
+        return bounded(" ".join(self.argv))
 
     @cached_property
     def text(self) -> str:
@@ -359,4 +357,4 @@ def _keep_readable(found: list[str], data: bytes) -> None:
     except UnicodeDecodeError:
         return
     if all(c.isprintable() or c in "\n\t\r" for c in text) and (" " in text or "/" in text):
-        found.append(text)
+        found.append(bounded(text))

@@ -85,3 +85,11 @@ def test_any_shell_text_can_be_cut(text: str) -> None:
 def test_deep_nesting_is_bounded() -> None:
     """A command line made of wrappers around wrappers ends."""
     assert len(parse(("nice",) * 500 + ("id",)).commands) < 48
+
+
+def test_text_of_a_command_is_bounded_and_its_blanks_folded() -> None:
+    """Every pattern is asked of all of it: a line made to be slow must not hold the daemon up, nor hide its end."""
+    line = parse(("sh", "-c", " " * 50_000 + "x" * 50_000 + "; id"))
+
+    assert all(len(c.text) < 10_000 for c in line.commands)
+    assert line.commands[-1].name == "id"
