@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from brainkernel.act.cgroupfs import MAX_MEMBERS, CgroupVersion, same_value
 from brainkernel.act.procfs import family_of
 from brainkernel.act.systemd import NOT_SET
+from brainkernel.escape import escaped
 from brainkernel.model import Route
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 SHELLS = frozenset({"ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "ksh93", "mksh", "nu", "sh", "tcsh", "yash", "zsh"})
 # Of these, one file runs many programs: two processes are the same program only with the same command line.
 INTERPRETERS = re.compile(r"(?:java|node|perl|php|pypy3?|python|ruby|guile|lua|mono|dotnet|tclsh|Rscript|R)[\d.]*")
+_INTERACTIVE = frozenset({"-i", "--rcfile", "--init-file"})
+_COMMAND = re.compile(r"-[a-z]*c[a-z]*")  # -c, -ec, -lc: a command line follows
 SCOPE_PREFIX = "brainkernel-"
 
 
@@ -108,7 +111,7 @@ def _decided_by_person(place: Place) -> bool:
 def _strangers(place: Place, family: tuple[Member, ...]) -> tuple[Member, ...]:
     # A verdict is about one program. A unit may be slowed only if it *is* that program: the target, what it
     # started, others of the same program (workers), and the shell that a unit's command line was wrapped in.
-    wrappers = {member.key for member in _ancestors(place) if _is_shell(member) and not member.tty}
+    wrappers = {member.key for member in _ancestors(place) if _is_shell(member) and not _is_interactive(member)}
     return tuple(
         member
         for member in place.members
@@ -143,15 +146,25 @@ def _is_shell(member: Member) -> bool:
 
 def _holds_others_work(place: Place) -> Plan | None:
     for member in place.members:
-        if member.leads_terminal and _is_shell(member) and member.key != place.target.key:
-            return _refuse("shell_with_terminal", f"{member.comm} inside is a shell at a terminal: somebody works there")
+        if _is_interactive(member) and member.key != place.target.key:
+            return _refuse("shell_with_terminal", f"{_shown(member)} inside is a shell at a terminal: somebody works there")
     return _protected(place.members)
+
+
+def _is_interactive(member: Member) -> bool:
+    # A shell that somebody types into. Recipes of make and scripts have the terminal too, but run a command or a file.
+    if not member.tty or not _is_shell(member):
+        return False
+    _, *arguments = member.argv.rstrip("\0").split("\0")
+    if member.leads_terminal or any(argument in _INTERACTIVE for argument in arguments):
+        return True
+    return all(argument.startswith("-") and not _COMMAND.fullmatch(argument) for argument in arguments)
 
 
 def _protected(members: Iterable[Member]) -> Plan | None:
     for member in members:
         if member.protected:
-            return _refuse("protected_inside", f"{member.comm} is inside and protected: {member.protected}")
+            return _refuse("protected_inside", f"{_shown(member)} is inside and protected: {member.protected}")
     return None
 
 
@@ -159,9 +172,9 @@ def _cannot_move(place: Place, family: tuple[Member, ...]) -> Plan | None:
     # What moves leaves its login session for good, so nothing may hang on it.
     for member in family:
         if member.leads_terminal:
-            return _refuse("session_leader", f"{member.comm} leads the session of a terminal")
-        if member.tty and _is_shell(member):
-            return _refuse("shell_with_terminal", f"{member.comm} is a shell at a terminal")
+            return _refuse("session_leader", f"{_shown(member)} leads the session of a terminal")
+        if _is_interactive(member):
+            return _refuse("shell_with_terminal", f"{_shown(member)} is a shell at a terminal")
     unit = place.unit
     assert unit is not None  # noqa: S101 # the caller has it
     if unit.bound:
@@ -175,8 +188,12 @@ def _in_subgroup(place: Place) -> bool:
     return place.unit is not None and place.cgroup.rstrip("/") != place.unit.control_group.rstrip("/")
 
 
+def _shown(member: Member) -> str:
+    return escaped(member.comm)  # a program names itself, and the reason is shown to people
+
+
 def _names(members: tuple[Member, ...], most: int = 3) -> str:
-    names = list(dict.fromkeys(member.comm for member in members))
+    names = list(dict.fromkeys(_shown(member) for member in members))
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 

@@ -107,7 +107,12 @@ SPLIT = {
     "a job beside another run of the same program": in_session(HOG_OF_SHELL, a_member(20, "/usr/bin/hog", 3, session=3, tty=TTY)),
     "a job put off with setsid": in_session(a_member(10, "/usr/bin/hog", 1, session=10)),
     "a job of nohup": in_session(a_member(10, "/usr/bin/hog", 1, session=3)),
-    "a shell script in a session": in_session(a_member(10, "/usr/bin/bash", 3, session=30, argv="bash\0./job.sh")),
+    "a shell script at a terminal": in_session(a_member(10, "/usr/bin/bash", 3, session=3, tty=TTY, argv="bash\0./job.sh\0")),
+    "a build, with its recipes' shells": in_session(
+        a_member(10, "/usr/bin/make", 3, session=3, tty=TTY),
+        a_member(11, "/usr/bin/dash", 10, session=3, tty=TTY, argv="/bin/sh\0-c\0gcc -c x.c\0"),
+    ),
+    "a command line of its own": in_session(a_member(10, "/usr/bin/bash", 3, session=3, tty=TTY, argv="bash\0-ec\0while :; do :; done\0")),
     "ssh host job, without a terminal": a_place(
         SESSION, SSHD, a_member(3, "/usr/bin/bash", 2, session=3), a_member(10, "/usr/bin/hog", 3, session=3)
     ),
@@ -191,6 +196,12 @@ REFUSED = {
         a_member(10, "/usr/bin/script", 3, session=3, tty=TTY), a_member(11, "/usr/bin/top", 10, session=11, tty=TTY + 1)
     ),
     ("shell_with_terminal", "a shell inside a shell"): in_session(a_member(10, "/usr/bin/fish", 3, session=3, tty=TTY)),
+    ("shell_with_terminal", "root's shell by sudo"): in_session(
+        a_member(10, "/usr/bin/sudo", 3, session=3, tty=TTY), a_member(11, "/usr/bin/bash", 10, session=3, tty=TTY, argv="-bash\0")
+    ),
+    ("shell_with_terminal", "a shell with options"): in_session(
+        a_member(10, "/usr/bin/bash", 3, session=3, tty=TTY, argv="bash\0--init-file\0/x.sh\0")
+    ),
     ("sandboxed", "a scope with limits that a move would undo"): replace(in_session(), unit=replace(SESSION, bound=("MemoryMax",))),
     ("delegated", "a cgroup that an app arranged below its scope"): in_session(cgroup="/user-1000.slice/session-3.scope/x"),
 }  # fmt: skip
@@ -229,6 +240,13 @@ def test_a_docker_scope_is_a_unit_when_the_operator_lets_us() -> None:
 def test_a_pod_is_left_alone_even_then() -> None:
     """... never for those that kubelet writes itself."""
     assert route_of(a_place(KUBEPOD, HOG, container="kubepods"), containers=True).rule == "container"
+
+
+def test_a_reason_shows_hostile_names_escaped() -> None:
+    """A program names itself; the reason is printed to a terminal."""
+    place = a_place(a_unit("cron.service"), a_member(4, "/usr/sbin/cron", comm="\x1b[2Jcron"), a_member(10, "/usr/bin/hog", 4))
+
+    assert r"\x1b[2Jcron" in route_of(place).reason
 
 
 def test_a_refusal_names_whom_the_service_serves() -> None:
