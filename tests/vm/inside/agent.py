@@ -24,6 +24,7 @@ CONFIG_DIR = Path("/etc/brainkernel")
 STATE_DIR = Path("/var/lib/brainkernel")
 READY_S = 60.0  # under emulation the start takes ten times what it does elsewhere
 STOP_S = 30.0
+READERS_S = 10.0
 
 CONFIG = f"""
 [policy.background]
@@ -61,9 +62,13 @@ class Agent:
         self.process.wait()
 
     def stop(self) -> int:
-        """End it as Ctrl-C does; returns its exit status."""
+        """End it as Ctrl-C does; returns its exit status, or raises TimeoutExpired after killing it."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(STOP_S)
+        try:
+            return self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
 
     def told(self) -> str:
         """All that it said, for the message of a failed test."""
@@ -77,7 +82,7 @@ def running_agent(mode: str = "enforce", *, config: str = CONFIG, rules: str = R
     command = [COMMAND, "run", "--mode", mode, "--json", "--state-dir", str(STATE_DIR)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
         agent = Agent(process)
-        readers = [threading.Thread(target=_collect_lines, args=(agent,)), threading.Thread(target=_collect_log, args=(agent,))]
+        readers = [threading.Thread(target=collect, args=(agent,), daemon=True) for collect in (_collect_lines, _collect_log)]
         for reader in readers:
             reader.start()
         try:
@@ -88,10 +93,12 @@ def running_agent(mode: str = "enforce", *, config: str = CONFIG, rules: str = R
             raise
         finally:
             if process.poll() is None:
-                agent.kill()
+                agent.stop()
             for reader in readers:
-                reader.join()
+                reader.join(READERS_S)
+            left = [reader for reader in readers if reader.is_alive()]
             release_all()
+        assert not left, "a process that the agent started outlives it and holds its output open"
 
 
 def active_limits() -> list[dict[str, Any]]:
