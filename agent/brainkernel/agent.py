@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from brainkernel.link.asker import Asker
     from brainkernel.link.messages import Hello
     from brainkernel.metrics import Figures
-    from brainkernel.model import Action, Decision, Outcome
+    from brainkernel.model import Action, Decision, Lesson, Outcome
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
     from brainkernel.sense.pressure import Pressure
@@ -203,9 +203,7 @@ class Agent:
         """Take one limit back because a person says so, and learn from it."""
         record = self._p.store.decisions.get(decision_id)
         if record is not None:
-            lesson, wall_ns = lesson_of(record.decision, undone_by_person=True), self._p.clock.wall_ns()
-            self._p.experience.learn(lesson, wall_ns)
-            self._p.store.lessons.save(lesson, wall_ns)
+            self.learn(lesson_of(record.decision, undone_by_person=True))
         self._wishes.append(_Wish({decision_id}, done))
         self._p.limiter.release(decision_id, "a person undid it")
 
@@ -219,8 +217,14 @@ class Agent:
         for action_id in standing:
             self._p.limiter.release(action_id, "a person released all")
 
+    def learn(self, lesson: Lesson) -> None:
+        """Take a lesson, and keep it for the next start."""
+        wall_ns = self._p.clock.wall_ns()
+        self._p.experience.learn(lesson, wall_ns)
+        self._p.store.lessons.save(lesson, wall_ns)
+
     def measured(self, decision: Decision, outcome: Outcome) -> None:
-        """Report what a limit achieved, and keep what that teaches."""
+        """Report what a limit achieved."""
         self._p.report.outcome(decision, outcome)
         if (limited := self._limits.get(decision.id)) is not None:
             self._limits[decision.id] = msgspec.structs.replace(limited, effect=outcome.text)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.config import Config
     from brainkernel.link.frames import Peer
-    from brainkernel.model import Decision, Exec, Outcome, ProcessKey, Suspect
+    from brainkernel.model import Decision, Exec, Lesson, Outcome, ProcessKey, Suspect
     from brainkernel.observe.window import TaskUse
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
@@ -241,6 +241,7 @@ class _Composition:
             run_queue_us=_run_queue_us,
             limits=self.limiter,
             report_outcome=self._measured,
+            learn=self._learn,
         )
         return Watch(
             config=self.config, clock=self.clock, baseline=self.baseline, experience=self.experience, figures=self.figures, ports=ports
@@ -252,6 +253,9 @@ class _Composition:
 
     def _answered(self, suspect: Suspect) -> None:
         self.watch.reconsider(suspect.key)
+
+    def _learn(self, lesson: Lesson) -> None:
+        self.built.learn(lesson)
 
     def _measured(self, decision: Decision, outcome: Outcome) -> None:
         self.built.measured(decision, outcome)

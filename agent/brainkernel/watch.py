@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.config import Config
     from brainkernel.gate.baseline import Baseline
     from brainkernel.metrics import Figures
-    from brainkernel.model import Action, Decision, Limit, Outcome, ProcessKey, Suspect, Symptom
+    from brainkernel.model import Action, Decision, Lesson, Limit, Outcome, ProcessKey, Suspect, Symptom
     from brainkernel.observe.window import Snapshot, TaskUse, Window
 
 NS_PER_S = 1_000_000_000
@@ -58,6 +58,7 @@ class Ports:
     run_queue_us: Callable[[tuple[int, ...]], tuple[float, float] | None]  # counts -> p50, p99
     limits: Limits
     report_outcome: Callable[[Decision, Outcome], None]
+    learn: Callable[[Lesson], None]
 
 
 class Watch:
@@ -213,7 +214,7 @@ class Watch:
         self._ports.report_outcome(tended.decision, outcome)
         last_step = tended.held.step + 1 >= len(self.config.policy.of(tended.decision.verdict.category).limits)
         if outcome.helped or last_step:
-            self._experience.learn(lesson_of(tended.decision, outcome=outcome), self._clock.wall_ns())
+            self._ports.learn(lesson_of(tended.decision, outcome=outcome))
 
     def lease_ns_for(self, suspect: Suspect) -> int:
         """How long a new limit on this program may stand."""

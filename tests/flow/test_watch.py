@@ -10,7 +10,7 @@ from brainkernel.config import Config
 from brainkernel.gate.baseline import Baseline
 from brainkernel.learn.experience import Experience
 from brainkernel.metrics import Figures
-from brainkernel.model import Action, Decision, DecisionKind, Limit, Outcome, ProcessKey, Route, Suspect, Symptom
+from brainkernel.model import Action, Decision, DecisionKind, Lesson, Limit, Outcome, ProcessKey, Route, Suspect, Symptom
 from brainkernel.observe.window import Snapshot, TaskUse
 from brainkernel.watch import Ports, Watch
 from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
@@ -33,6 +33,7 @@ class Host:
     acts: bool = True
     pressed: bool = True
     snapshots: int = 0
+    lessons: list[Lesson] = field(default_factory=list)
     kind: DecisionKind = DecisionKind.LIMIT
 
     def snapshot(self) -> Snapshot:
@@ -89,6 +90,7 @@ def watch(host: Host, experience: Experience) -> Watch:
         decide=host.decide,
         run_queue_us=lambda _counts: None,
         limits=host,
+        learn=host.lessons.append,
         report_outcome=lambda _decision, outcome: host.outcomes.append(outcome),
     )
     return Watch(config=Config(), clock=host.clock, baseline=Baseline(), experience=experience, figures=Figures(), ports=ports)
@@ -155,6 +157,7 @@ def test_watch_keeps_a_limit_that_helps_and_measures_it(host: Host, watch: Watch
     assert host.steps == []
     assert [o.helped for o in host.outcomes] == [True]
     assert host.outcomes[0].text.startswith("mysqld waited 100 % less")
+    assert [lesson.helped for lesson in host.lessons] == [True]
 
 
 def test_watch_gives_a_longer_lease_to_a_need_that_comes_back(host: Host, watch: Watch, experience: Experience) -> None:
