@@ -135,6 +135,10 @@ class Agent:
         """Stop acting at once; limits that stand are taken back."""
         self.set_paused(paused=True)
 
+    def headline(self) -> str:
+        """One line for `systemctl status`."""
+        return status.headline_of(self._p.switch.mode, self._counts(), paused=self._p.switch.paused)
+
     def release_all(self, deadline_s: float) -> bool:
         """End every limit; False if some still stand."""
         left = self._p.limiter.release_all("the agent stops", deadline_s)
@@ -198,6 +202,16 @@ class Agent:
             for action in self._p.watch.actions:
                 self._p.limiter.release(action.id, "the agent was paused")
         return control.Acting(mode=self._p.switch.mode, paused=paused)
+
+    def set_mode(self, mode: str) -> None:
+        """Follow a configuration that was read again; limits that stand are taken back when it says to observe."""
+        if mode == self._p.switch.mode:
+            return
+        self._p.switch.mode = mode
+        LOG.info("the mode is %s now", mode)
+        if not self._p.switch.enforces:
+            for action in self._p.watch.actions:
+                self._p.limiter.release(action.id, f"the mode is {mode} now")
 
     def undo(self, decision_id: int, done: Callable[[control.Releases], None]) -> None:
         """Take one limit back because a person says so, and learn from it."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainkernel import config as configuration
 from brainkernel import host, metrics
 from brainkernel.act.limiter import Limiter
 from brainkernel.act.procfs import Host
@@ -37,8 +36,8 @@ from brainkernel.memory import Memory, shape_of
 from brainkernel.observe.window import Snapshot
 from brainkernel.pipeline import Stages
 from brainkernel.report import Archive, Everybody
-from brainkernel.sense.core import CoreLoader, CoreOptions
 from brainkernel.sense.loader import choose
+from brainkernel.sense.loaders import live_loaders
 from brainkernel.sense.pressure import Pressure, PressureTrigger, read_cpu_some_us
 from brainkernel.sense.runqueue import quantile_us
 from brainkernel.sense.snapshot import read_process, read_running
@@ -47,6 +46,8 @@ from brainkernel.store import open_store
 from brainkernel.watch import Ports, Watch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from brainkernel.clock import Clock
     from brainkernel.config import Config
     from brainkernel.link.frames import Peer
@@ -78,18 +79,19 @@ class Paths:
         return self.root / "proc"
 
 
-def compose(config: Config, paths: Paths, clock: Clock, report: Report) -> Agent:
+def compose(read_config: Callable[[], Config], paths: Paths, clock: Clock, report: Report) -> Agent:
     """Make the whole agent, with the loader open and what already runs known, and say what this host can do.
 
-    Raises SenseError where no loader can see events, ActError or StoreError where another agent holds the state.
+    `read_config` is asked now and at each reload. Raises ConfigError, SenseError where no loader can see events, ActError or StoreError where another agent holds the state.
     """
-    return _Composition(config, paths, clock, report).agent()
+    return _Composition(read_config, paths, clock, report).agent()
 
 
 class _Composition:
     # Each method makes one group of parts; the order of the calls in `agent` is the order in which they need each other.
-    def __init__(self, config: Config, paths: Paths, clock: Clock, report: Report) -> None:
-        self.config, self.paths, self.clock, self.outside = config, paths, clock, report
+    def __init__(self, read_config: Callable[[], Config], paths: Paths, clock: Clock, report: Report) -> None:
+        self.read_config, self.paths, self.clock, self.outside = read_config, paths, clock, report
+        self.config = config = read_config()
         self.figures = metrics.Figures()
         self.switch = Switch(config.agent.mode)
         self.baseline = Baseline()
@@ -119,9 +121,12 @@ class _Composition:
         return agent
 
     def _loader(self) -> Chosen:
-        options = CoreOptions(all_events=self.config.agent.all_events, proc=self.paths.proc)
-        chosen = choose(self.config.agent.loader, {"core": lambda: CoreLoader(options, self.clock)})
+        loaders = live_loaders(clock=self.clock, all_events=self.config.agent.all_events, proc=self.paths.proc)
+        chosen = choose(self.config.agent.loader, loaders)
         self.figures.set(metrics.LOADER, 1, chosen.loader.name)
+        for text in chosen.refused:
+            LOG.warning("loader refused: %s", text)
+            self.figures.set(metrics.LOADER_REFUSED, 1, text.partition(":")[0])
         for text in (*chosen.refused, *chosen.loader.limits):
             self._notice(text)
         return chosen
@@ -291,11 +296,14 @@ class _Composition:
 
     def _reload(self, gate: Gate, deciding: Deciding) -> None:
         try:
-            config, rules = configuration.load(self.paths.config_file), ruleset.load()
+            config, rules = self.read_config(), ruleset.load()
         except BrainKernelError as error:
             self._notice(f"the old configuration stays in force: {error}")
             return
+        if needs_restart := _fixed_at_start(self.config, config):
+            self._notice(f"read again; takes effect at the next `systemctl restart brainkernel`: {', '.join(needs_restart)}")
         self.config = deciding.config = self.watch.config = config
+        self.built.set_mode(config.agent.mode)
         self.asking.config = config.llm
         gate.config = config.gate
         self.rules.ruleset = rules
@@ -320,3 +328,10 @@ def _uid_of(user: str) -> set[int]:
         return {pwd.getpwnam(user).pw_uid}
     except KeyError:
         return set()
+
+
+def _fixed_at_start(old: Config, new: Config) -> list[str]:
+    names = [
+        f"agent.{name}" for name in ("loader", "all_events", "sample_interval_s") if getattr(old.agent, name) != getattr(new.agent, name)
+    ]
+    return [*names, "store"] if old.store != new.store else names

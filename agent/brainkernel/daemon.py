@@ -11,7 +11,7 @@ import socket
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from brainkernel.clock import Clock
@@ -20,6 +20,7 @@ LOG = logging.getLogger(__name__)
 NS_PER_S = 1_000_000_000
 RELEASE_DEADLINE_S = 10.0  # systemd gives a service 90 s to stop; a person at a terminal does not
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+BEAT_S = 10.0  # how often the service manager hears of us, unless its watchdog wants it sooner
 
 
 class Source(Protocol):
@@ -56,6 +57,10 @@ class Work(Protocol):
         """What is due at each turn of the loop; returns in how many seconds it is due again at the latest."""
         ...
 
+    def headline(self) -> str:
+        """What it does now, in one line for `systemctl status`."""
+        ...
+
     def reload(self) -> None:
         """Read the configuration again; keep the old one if the new one is not valid."""
         ...
@@ -76,10 +81,11 @@ class Work(Protocol):
 class Daemon:
     """Runs until it is told to stop. Whatever ends it, an exception included, releases every limit."""
 
-    def __init__(self, work: Work, clock: Clock, tick_interval_s: float) -> None:
+    def __init__(self, work: Work, clock: Clock, tick_interval_s: float, beat_interval_s: float = BEAT_S) -> None:
         self._work = work
         self._clock = clock
         self._tick_interval_ns = int(tick_interval_s * NS_PER_S)
+        self._beat_interval_ns = int(beat_interval_s * NS_PER_S)
         self._stopping = False
         self._on_signal: dict[signal.Signals, Callable[[], None]] = {
             **dict.fromkeys(STOP_SIGNALS, self.stop),
@@ -107,7 +113,7 @@ class Daemon:
             callbacks = {w.source.fileno(): w.callback for w in watched}
             for w in watched:
                 epoll.register(w.source.fileno(), w.events)
-            tick_ns = self._clock.boot_ns()
+            tick_ns = beat_ns = self._clock.boot_ns()
             while not self._stopping:
                 now_ns = self._clock.boot_ns()
                 if end_ns is not None and now_ns >= end_ns:
@@ -117,7 +123,11 @@ class Daemon:
                     # Not tick_ns plus the interval: after a suspend, or a stall, the missed ticks are not made up for.
                     tick_ns = self._clock.boot_ns() + self._tick_interval_ns
                 due_s = self._work.between()
-                until_ns = min(tick_ns, end_ns) if end_ns is not None else tick_ns
+                if now_ns >= beat_ns:
+                    # From the loop itself, after a whole turn: a loop that hangs is silent.
+                    notify_service_manager(f"WATCHDOG=1\nSTATUS={self._work.headline()}")
+                    beat_ns = now_ns + self._beat_interval_ns
+                until_ns = min(tick_ns, beat_ns, end_ns) if end_ns is not None else min(tick_ns, beat_ns)
                 for fd, _events in epoll.poll(max(0.0, min(due_s, (until_ns - self._clock.boot_ns()) / NS_PER_S))):
                     callbacks[fd]()
 
@@ -149,6 +159,14 @@ class Daemon:
 
 def _ignore(_number: int, _frame: FrameType | None) -> None:
     pass
+
+
+def beat_interval_s(environment: Mapping[str, str]) -> float:
+    """How often the service manager must hear of us: half of its watchdog's patience, as sd_watchdog_enabled(3) advises."""
+    if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return BEAT_S  # the variables are our parent's
+    patience_us = environment.get("WATCHDOG_USEC", "")
+    return min(BEAT_S, int(patience_us) / 2e6) if patience_us.isdecimal() and int(patience_us) > 0 else BEAT_S
 
 
 def notify_service_manager(state: str) -> None:

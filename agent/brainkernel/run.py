@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,12 +16,11 @@ import msgspec
 from brainkernel import config as configuration
 from brainkernel.clock import SystemClock
 from brainkernel.composition import Paths, compose
-from brainkernel.daemon import Daemon, notify_service_manager
+from brainkernel.daemon import Daemon, beat_interval_s, notify_service_manager
 from brainkernel.errors import BrainKernelError, PermissionDeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from brainkernel.config import Config
     from brainkernel.link.control import Summary
@@ -66,10 +66,10 @@ def run_foreground(options: RunOptions, report: Report) -> Summary:
     clock = SystemClock()
     paths = Paths(state_dir=options.state_dir, runtime_dir=options.runtime_dir, config_file=options.config_file)
     with _only_one(options.runtime_dir):
-        agent = compose(config, paths, clock, report)
+        agent = compose(options.config, paths, clock, report)
         with _gateway(options) if options.gateway else contextlib.nullcontext():
             notify_service_manager("READY=1")
-            released = Daemon(agent, clock, config.agent.sample_interval_s).run(options.seconds)
+            released = Daemon(agent, clock, config.agent.sample_interval_s, beat_interval_s(os.environ)).run(options.seconds)
     if not released:
         report.notice("some limits could not be released: run `brainkernel release --all`")
     return agent.summary()
@@ -108,7 +108,9 @@ def _gateway(options: RunOptions) -> Iterator[None]:
     if options.config_file is not None:
         command += ["--config", str(options.config_file)]
     # A Ctrl-C at the terminal is for the daemon, which then ends the gateway itself.
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
+    # It must find what we are made of, also where that lies in a private place (/usr/lib/brainkernel).
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    child = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0)
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel import metrics
 from brainkernel.link.control import Counts, StageFigures
-from brainkernel.model import ReasonCode
+from brainkernel.model import DecisionKind, ReasonCode
 
 if TYPE_CHECKING:
     from brainkernel.metrics import Figures
@@ -43,6 +43,16 @@ def counts_of(figures: Figures, counters: KernelCounters, llm_calls: int) -> Cou
         events_lost=counters.lost,
         suppressed=counters.exec.suppressed,
     )
+
+
+def headline_of(mode: str, counts: Counts, *, paused: bool) -> str:
+    """What the agent does, in one line."""
+    wanted = counts.decisions.get(DecisionKind.LIMIT.value, 0)
+    seen = f"{counts.execs_seen} programs started, {counts.new} were new"
+    if mode == "observe":
+        return f"observing, nothing is changed: {seen}, {wanted} would have been slowed down; see `brainkernel status`"
+    state = "paused, nothing is changed" if paused else "enforcing"
+    return f"{state}: {seen}, {counts.active_limits} are slowed down now; see `brainkernel status`"
 
 
 def stages_of(figures: Figures) -> tuple[StageFigures, ...]:

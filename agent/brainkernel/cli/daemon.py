@@ -14,6 +14,17 @@ from brainkernel.cli import log, options
 if TYPE_CHECKING:
     import argparse
 
+_HOW_TO_GO_ON = {
+    "observe": (
+        "observing: nothing on this host is changed. `brainkernel status` says how it fares, `brainkernel list` what it would limit; "
+        'to let it act, set agent.mode = "enforce" in /etc/brainkernel/brainkernel.toml and say `systemctl reload brainkernel`'
+    ),
+    "enforce": (
+        "enforcing: what hurts others is slowed down, reversibly. `brainkernel list --active` shows whom, `brainkernel explain ID` why, "
+        "`brainkernel undo ID` ends it, `brainkernel pause` ends all"
+    ),
+}
+
 EXAMPLES = (("brainkernel daemon", "what brainkernel.service runs"),)
 
 
@@ -33,7 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
     log.start()
     run_options = RunOptions(config_file=arguments.config, state_dir=arguments.state_dir, runtime_dir=arguments.runtime_dir, gateway=False)
     report = JournalReport(sys.stderr)
-    report.banner(read_facts(), run_options.config().agent.mode)
+    mode = run_options.config().agent.mode
+    report.banner(read_facts(), mode)
+    report.notice(_HOW_TO_GO_ON[mode])
     try:
         report.summary(run_foreground(run_options, report))
     finally:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel.clock import SystemClock
-from brainkernel.daemon import Daemon, Watched
+from brainkernel.daemon import Daemon, Watched, beat_interval_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 
 @dataclass
@@ -40,6 +42,9 @@ class Work:
 
     def between(self) -> float:
         return 10.0
+
+    def headline(self) -> str:
+        return "at work"
 
     def reload(self) -> None:
         self.calls.append("reload")
@@ -126,3 +131,31 @@ def test_daemon_calls_back_for_a_ready_descriptor() -> None:
 def test_daemon_says_when_a_limit_could_not_be_released() -> None:
     """The caller is told, since a person must look."""
     assert not a_daemon(Work(releases=False)).run(seconds=0.01)
+
+
+def test_daemon_tells_the_service_manager_that_it_lives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once and then at each beat, out of the loop itself, with one line for `systemctl status`."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(address))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(address))
+
+        Daemon(Work(), SystemClock(), tick_interval_s=10.0, beat_interval_s=0.05).run(seconds=0.3)
+
+        assert [manager.recv(100) for _ in range(2)] == [b"WATCHDOG=1\nSTATUS=at work"] * 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, 10.0),
+        ({"WATCHDOG_USEC": "6000000"}, 3.0),
+        ({"WATCHDOG_USEC": "60000000"}, 10.0),
+        ({"WATCHDOG_USEC": "6000000", "WATCHDOG_PID": "1"}, 10.0),
+        ({"WATCHDOG_USEC": "soon"}, 10.0),
+    ],
+)
+def test_beat_comes_twice_within_the_watchdogs_patience(environment: dict[str, str], expected: float) -> None:
+    """Half of WATCHDOG_USEC if that was meant for this process, and never rarer than the status line wants."""
+    assert beat_interval_s(environment) == expected
