@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +16,7 @@ from support.kernel import require_kernel, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 DEADLINE_MS = 1500
 
@@ -51,14 +50,6 @@ def agent(tmp_path: Path, ollama: FakeOllama) -> Iterator[RunningAgent]:
         yield running
 
 
-@pytest.fixture
-def opt() -> Iterator[Path]:
-    """A folder from which everybody may run programs: pytest's own are closed to others."""
-    with tempfile.TemporaryDirectory(prefix="brainkernel-opt-") as folder:
-        Path(folder).chmod(0o755)
-        yield Path(folder)
-
-
 def started(directory: Path, name: str, *argv: str) -> str:
     """Start a program that no rule and no package knows; its path."""
     program = directory / name
@@ -71,17 +62,17 @@ def run_as(uid: int, program: str) -> None:
     subprocess.run(["/usr/bin/setpriv", f"--reuid={uid}", "--clear-groups", program], check=True)
 
 
-def test_an_unknown_program_gets_the_models_verdict(agent: RunningAgent, opt: Path) -> None:
+def test_an_unknown_program_gets_the_models_verdict(agent: RunningAgent, public_dir: Path) -> None:
     """What the cheaper tiers do not know, the model is asked once, and its answer is shown with its name."""
-    decision = agent.decision_of(started(opt, "acme-batch"))
+    decision = agent.decision_of(started(public_dir, "acme-batch"))
 
     assert (decision["tier"], decision["category"]) == ("llm", "background")
     assert {"llm_queue", "llm"} <= set(decision["stages"])
 
 
-def test_a_second_use_is_answered_by_the_cache(agent: RunningAgent, opt: Path, ollama: FakeOllama) -> None:
+def test_a_second_use_is_answered_by_the_cache(agent: RunningAgent, public_dir: Path, ollama: FakeOllama) -> None:
     """The same program for another person is a new use, and costs no second call."""
-    program = started(opt, "acme-batch")
+    program = started(public_dir, "acme-batch")
     run_as(2001, program)
     wait_until("the first person's", lambda: agent.of_type("decision", exe=program, uid=2001))
     calls = len(ollama.requests)
@@ -93,16 +84,16 @@ def test_a_second_use_is_answered_by_the_cache(agent: RunningAgent, opt: Path, o
     assert len(ollama.requests) == calls
 
 
-def test_secrets_of_a_command_line_do_not_reach_the_model(agent: RunningAgent, opt: Path, ollama: FakeOllama) -> None:
+def test_secrets_of_a_command_line_do_not_reach_the_model(agent: RunningAgent, public_dir: Path, ollama: FakeOllama) -> None:
     """What is asked is redacted before it leaves the daemon."""
-    agent.decision_of(started(opt, "acme-sync", "--password=Sommer2024!au5", "--host=db01"))
+    agent.decision_of(started(public_dir, "acme-sync", "--password=Sommer2024!au5", "--host=db01"))
 
     asked = json.dumps(ollama.requests)
     assert "Sommer2024" not in asked
     assert "--host=db01" in asked
 
 
-def test_a_late_answer_is_kept_for_the_next_time(agent: RunningAgent, opt: Path, ollama: FakeOllama) -> None:
+def test_a_late_answer_is_kept_for_the_next_time(agent: RunningAgent, public_dir: Path, ollama: FakeOllama) -> None:
     """Beyond the deadline the program stays unknown; what the model said then still goes into the cache."""
 
     def slow(request: dict[str, Any]) -> str:
@@ -110,7 +101,7 @@ def test_a_late_answer_is_kept_for_the_next_time(agent: RunningAgent, opt: Path,
         return says_background(request)
 
     ollama.content = slow
-    program = started(opt, "acme-slow")
+    program = started(public_dir, "acme-slow")
     agent.decision_of(program)
     run_as(2001, program)
     (decision,) = wait_until("a decision in time", lambda: agent.of_type("decision", exe=program, uid=2001))
@@ -135,11 +126,11 @@ def test_a_late_answer_is_kept_for_the_next_time(agent: RunningAgent, opt: Path,
         '{"verdicts":[{"n":1,"reason":"x","category":"service","confidence":1e15}]}',
     ],
 )
-def test_nonsense_of_a_model_is_unknown_and_harms_nobody(agent: RunningAgent, opt: Path, ollama: FakeOllama, content: str) -> None:
+def test_nonsense_of_a_model_is_unknown_and_harms_nobody(agent: RunningAgent, public_dir: Path, ollama: FakeOllama, content: str) -> None:
     """The program is left alone, and the next one is handled as ever."""
     ollama.content = content
 
-    decision = agent.decision_of(started(opt, "acme-odd"))
+    decision = agent.decision_of(started(public_dir, "acme-odd"))
 
     assert (decision["category"], decision["tier"]) == ("unknown", "none")
     assert agent.ask("status").returncode == 0
@@ -147,11 +138,11 @@ def test_nonsense_of_a_model_is_unknown_and_harms_nobody(agent: RunningAgent, op
 
 @pytest.mark.parametrize("fault", [loopback.html, loopback.huge, loopback.dead, loopback.truncated_json])
 def test_a_broken_model_server_is_unknown_and_harms_nobody(
-    agent: RunningAgent, opt: Path, ollama: FakeOllama, fault: Callable[[Any], None]
+    agent: RunningAgent, public_dir: Path, ollama: FakeOllama, fault: Callable[[Any], None]
 ) -> None:
     """HTML, 10 MB, a closed connection and half an answer all end as unknown within the deadline."""
     ollama.fault = fault
 
-    decision = agent.decision_of(started(opt, "acme-broken"))
+    decision = agent.decision_of(started(public_dir, "acme-broken"))
 
     assert (decision["category"], decision["tier"]) == ("unknown", "none")
