@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from brainkernel.watch import Watch
 
 LOG = logging.getLogger(__name__)
+MODES = ("observe", "enforce", "paused")
 ANSWER_DUE_S = 0.02  # while the LLM thinks: its deadline is kept to this
 DRAIN_DUE_S = 0.25  # for what the kernel does not wake us for
 
@@ -46,6 +47,11 @@ class Switch:
 
     mode: str
     paused: bool = False
+
+    @property
+    def in_force(self) -> str:
+        """The mode in one word, as the metric labels it."""
+        return "paused" if self.paused else self.mode
 
     @property
     def enforces(self) -> bool:
@@ -309,3 +315,5 @@ class Agent:
         figures = self._p.figures
         status.export_kernel(figures, self._p.chosen.loader.counters())
         figures.set(metrics.RESIDENT_BYTES, status.resident_bytes(), "daemon")
+        for mode in MODES:
+            figures.set(metrics.MODE, float(mode == self._p.switch.in_force), mode)

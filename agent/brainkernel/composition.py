@@ -272,6 +272,8 @@ class _Composition:
 
     def _snapshot(self) -> Snapshot:
         tasks = self.loader.loader.tasks() or []
+        if tasks:  # the kernel's gate does not tell of a known program's end
+            self.table.keep_only(task.key for task in tasks)
         return Snapshot(
             time_ns=self.clock.boot_ns(),
             tasks={task.key: task for task in tasks},
