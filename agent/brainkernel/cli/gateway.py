@@ -6,6 +6,7 @@ nothing. The daemon works without it.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import options
@@ -31,9 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM."""
     from brainkernel import config  # noqa: PLC0415 # --help needs neither
+    from brainkernel.gateway import credentials  # noqa: PLC0415
     from brainkernel.gateway.service import serve  # noqa: PLC0415 # LLM clients
     from brainkernel.link.messages import GATEWAY_SOCKET  # noqa: PLC0415
 
+    credentials.take(os.environ)
     return serve(
         arguments.runtime_dir / GATEWAY_SOCKET,
         config.load(arguments.config),
