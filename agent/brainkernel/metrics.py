@@ -68,6 +68,7 @@ PRESSURE = _gauge("cpu_pressure_ratio", "PSI cpu some, over the last window.")
 RUN_QUEUE_SECONDS = _gauge("run_queue_wait_seconds", "Run-queue wait of the host over the last window.", "percentile")
 RESIDENT_BYTES = _gauge("resident_memory_bytes", "Resident memory of the process.", "process")
 LOADER = _gauge("loader_info", "1 for the loader in use.", "loader")
+LOADER_REFUSED = _gauge("loader_refused_info", "1 for a loader that was tried before and could not be opened here.", "loader")
 MODE = _gauge("mode_info", "1 for the mode in force.", "mode")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

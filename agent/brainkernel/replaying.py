@@ -6,6 +6,7 @@ is the same on every machine with the same rules.
 
 from __future__ import annotations
 
+import logging
 import select
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ import orjson
 
 from brainkernel.agent import Switch
 from brainkernel.classify import ruleset
+from brainkernel.classify.model import LocalModel, ModelTier
 from brainkernel.classify.tiers import RulesTier
 from brainkernel.clock import SimulatedClock, SystemClock
 from brainkernel.deciding import Deciding
@@ -29,8 +31,8 @@ from brainkernel.learn.experience import Experience
 from brainkernel.memory import shape_of
 from brainkernel.model import Exec, Exit, Fork
 from brainkernel.pipeline import Stages, conclude, consider
-from brainkernel.sense.core import CoreLoader, CoreOptions
 from brainkernel.sense.loader import choose
+from brainkernel.sense.loaders import live_loaders
 from brainkernel.sense.recording import line_of, read_events
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from brainkernel.model import Decision, ProcessEvent, Suspect
 
 NOWHERE = Path("/nonexistent")  # where no process and no package is found
+LOG = logging.getLogger(__name__)
 DRAIN_INTERVAL_S = 0.05
 
 
@@ -55,6 +58,7 @@ class Replay:
         enricher = Enricher(proc_root=NOWHERE, fs_root=NOWHERE, clock=self._clock, packages=())
         gate = Gate(config.gate, Baseline())
         rules = RulesTier(ruleset.load())
+        model = ModelTier(LocalModel(), rules.ruleset.knowledge)
         deciding = Deciding(
             config=config,
             clock=self._clock,
@@ -71,7 +75,7 @@ class Replay:
             clock=self._clock,
             gate=lambda event: gate.consider(event, shape_of(event)),
             enrich=lambda suspect, started: enricher.enrich(self._with_parents(suspect, started), started),
-            tiers=(("rules", rules.judge),),
+            tiers=(("rules", rules.judge), ("model", model.judge)),
             ask=lambda _suspect: False,
             decide=deciding.decide,
             act=_never,
@@ -161,8 +165,10 @@ def record(out: BinaryIO, loader: str, seconds: float | None) -> int:
     """
     clock = SystemClock()
     end_ns = None if seconds is None else clock.boot_ns() + int(seconds * 1e9)
-    options = CoreOptions(all_events=True, run_queue=False)
-    with choose(loader, {"core": lambda: CoreLoader(options, clock)}).loader as source, select.epoll() as epoll:
+    chosen = choose(loader, live_loaders(clock=clock, all_events=True, run_queue=False))
+    for text in (*chosen.refused, *chosen.loader.limits):
+        LOG.warning("%s", text)
+    with chosen.loader as source, select.epoll() as epoll:
         epoll.register(source.fileno(), select.EPOLLIN)
         try:
             while end_ns is None or clock.boot_ns() < end_ns:

@@ -31,7 +31,7 @@ BUSY = (
 
 def sample_of(witness: Witness, pid: int) -> TaskSample:
     """This process in a fresh snapshot."""
-    return next(s for s in witness.loader.tasks() if s.key.tgid == pid)
+    return next(s for s in witness.loader.tasks() or () if s.key.tgid == pid)
 
 
 def test_task_snapshot_agrees_with_proc(watch: Callable[..., Witness]) -> None:
@@ -60,7 +60,7 @@ def test_task_snapshot_lists_each_process_once_with_the_key_of_proc(watch: Calla
     witness = watch(run_queue=False)
 
     before = {e.key for e in read_running(PROC)}
-    samples = witness.loader.tasks()
+    samples = witness.loader.tasks() or []
     after = {e.key for e in read_running(PROC)}
 
     keys = [s.key for s in samples]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from brainkernel.model import Exec, Exit, Fork, Suppressed
 from brainkernel.sense import hostcheck
-from brainkernel.sense.core import OBJECT_FILE, CoreLoader
+from brainkernel.sense.core import OBJECT_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from brainkernel.model import ProcessEvent
+    from brainkernel.sense.loader import Loader
 
 T = TypeVar("T")
 DEADLINE_S = 20.0
@@ -55,7 +56,7 @@ def wait_until(what: str, found: Callable[[], T | None], deadline_s: float = DEA
 class Witness:
     """Collects what a loader reports, of this test's own processes only: others start programs on this host too."""
 
-    def __init__(self, loader: CoreLoader) -> None:
+    def __init__(self, loader: Loader) -> None:
         self.loader = loader
         self.events: list[ProcessEvent] = []
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 import platform
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from brainkernel.sense.libbpf import LibbpfError
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+TRACING = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")  # where bcc looks for tracepoints
 _INIT_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO, include/linux/proc_ns.h
 _CAP_SYS_ADMIN, _CAP_PERFMON, _CAP_BPF = 21, 38, 39  # include/uapi/linux/capability.h
 
@@ -23,6 +22,21 @@ def missing_for_core(object_file: Path, proc: Path, sys: Path) -> str | None:
         return "this kernel does not describe its types (no /sys/kernel/btf/vmlinux); boot one with CONFIG_DEBUG_INFO_BTF=y, 5.10 or newer"
     if "[confidentiality]" in _text_of(sys / "kernel/security/lockdown"):
         return "the kernel is locked down (confidentiality), which forbids BPF to read; boot with lockdown=integrity or without Secure Boot"
+    if lacking := lacking_capabilities(_text_of(proc / "self/status")):
+        return f"this process lacks {' and '.join(lacking)}; run it as root or grant them (AmbientCapabilities= in a unit)"
+    if _pid_namespace(proc) not in (None, _INIT_PID_NAMESPACE):
+        return "this process is in a PID namespace of its own, where the kernel's process ids mean nothing; run it on the host (--pid=host)"
+    return None
+
+
+def missing_for_bcc(source_file: Path, proc: Path) -> str | None:
+    """What the bcc loader lacks on this host, and the remedy, in one line; None if nothing is known to be missing."""
+    if not source_file.is_file():
+        return f"the source of the BPF programs is missing ({source_file}); run ./scripts/build-bpf"
+    if "BCC_KERNEL_SOURCE" not in os.environ and not Path(f"/lib/modules/{platform.release()}/build").exists():
+        return f"the headers of this kernel are missing; install linux-headers-{platform.release()}, or name others in BCC_KERNEL_SOURCE"
+    if not any(Path(folder, "events/sched").is_dir() for folder in TRACING):
+        return "tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing"
     if lacking := lacking_capabilities(_text_of(proc / "self/status")):
         return f"this process lacks {' and '.join(lacking)}; run it as root or grant them (AmbientCapabilities= in a unit)"
     if _pid_namespace(proc) not in (None, _INIT_PID_NAMESPACE):

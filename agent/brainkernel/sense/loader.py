@@ -1,6 +1,6 @@
 """What every way of seeing the kernel's events looks like, and the choice of one.
 
-`core` is the first; `bcc` and `netlink` will be siblings of the same shape; `replay` reads a recording.
+`core`, `bcc` and `netlink` see live events (loaders.py has their order); `replay` reads a recording.
 """
 
 from __future__ import annotations

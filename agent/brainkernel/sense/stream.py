@@ -1,0 +1,134 @@
+"""What loaders have in common whose kernel side only tells that something happened: book, gate, samples from /proc."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from brainkernel.sense import wire
+from brainkernel.sense.processbook import ProcessBook
+from brainkernel.sense.proctasks import read_tasks
+from brainkernel.sense.usergate import Fate, UserGate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from brainkernel.model import Identity, ProcessEvent, TaskSample
+    from brainkernel.sense.loader import KernelCounters
+    from brainkernel.sense.runqueue import Histogram
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOptions:
+    """How such a loader is set up; the defaults are those of a host."""
+
+    all_events: bool = False  # the gate keeps nothing back, forks are reported
+    own_tgids: tuple[int, ...] = field(default_factory=lambda: (os.getpid(),))
+    run_queue: bool = True
+    proc: Path = Path("/proc")
+
+
+class StreamLoader(ABC):
+    """See `Loader`. A subclass opens the source, and gives its records in the order of their time."""
+
+    name: str
+    limits: tuple[str, ...]
+
+    def __init__(self, options: StreamOptions | None = None) -> None:
+        """Nothing happens before `open`."""
+        self._options = options or StreamOptions()
+        self._book = ProcessBook(self._options.proc)
+        self._gate = UserGate(all_events=self._options.all_events)
+        self._is_open = False
+
+    def __enter__(self) -> Self:
+        if not self._is_open:
+            self.open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def open(self) -> None:
+        """Begin to see. Raises SenseError with what is missing and what to do."""
+        for tgid in self._options.own_tgids:
+            self._gate.exclude(tgid)
+        self._begin()
+        self._book.prime()  # after the source is open: who starts in between is in both, and the book takes the later
+        self._is_open = True
+
+    def close(self) -> None:
+        """Stop, and leave nothing in the kernel. May be called twice."""
+        self._is_open = False
+        self._end()
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """See `Loader`."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Open the source. Raises SenseError."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Close the source, also one that was opened half or not at all."""
+
+    @abstractmethod
+    def _read(self, limit: int) -> list[wire.Record]:
+        """What waits, oldest first; losses are entered in the gate's books here."""
+
+    def drain(self, limit: int = 512) -> list[ProcessEvent]:
+        """Take what waits."""
+        events = (self._event_of(record) for record in self._read(limit))
+        return [event for event in events if event is not None]
+
+    def _event_of(self, record: wire.Record) -> ProcessEvent | None:
+        gate, book = self._gate, self._book
+        if isinstance(record, wire.ForkRecord):
+            fate = gate.of_fork(record.tgid, record.parent_tgid)
+            fork = book.fork_of(record)
+            return fork if fate is Fate.SUBMITTED else None
+        if isinstance(record, wire.ExitRecord):
+            fate = gate.of_exit(record.tgid)
+            return book.exit_of(record) if fate is Fate.SUBMITTED else None
+        if gate.is_own(record.tgid):
+            gate.count("exec", Fate.OWN)
+            return None
+        event = book.exec_of(record)
+        if event is None:
+            gate.failures["gone"] += 1
+            gate.count("exec", Fate.FAILED)
+            return None
+        return event if gate.of_exec(event) is Fate.SUBMITTED else None
+
+    def remember(self, identity: Identity, *, always: bool = False) -> None:
+        """Put it into the gate; an identity without a file cannot be, and is reported each time."""
+        self._gate.remember(identity, always=always)
+
+    def remember_many(self, identities: Iterable[tuple[Identity, bool]]) -> int:
+        """Put them into the gate."""
+        return self._gate.remember_many(identities)
+
+    def forget(self, identity: Identity) -> None:
+        """Take it out of the gate."""
+        self._gate.forget(identity)
+
+    def exclude(self, tgid: int) -> None:
+        """Make it one of ours; its children will be by fork."""
+        self._gate.exclude(tgid)
+
+    def counters(self) -> KernelCounters:
+        """The books, kept in user space."""
+        return self._gate.counters()
+
+    def run_queue(self) -> Histogram | None:
+        """None where the kernel side cannot see it."""
+        return None
+
+    def tasks(self) -> list[TaskSample] | None:
+        """Read /proc: some 30 us per process."""
+        return read_tasks(self._options.proc)

@@ -1,0 +1,218 @@
+"""One suite over all loaders: whatever sees the events, they mean the same."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from brainkernel.model import Exec, Mark
+from brainkernel.sense.exepath import file_id_of, read_start_ns
+from support.kernel import Witness, wait_until
+from support.loaders import closed, open_witness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from support.loaders import Opener
+
+PROC = Path("/proc")
+LINGER = "import sys, time; time.sleep(0.3)"
+
+
+@pytest.fixture(params=["core", "bcc", "netlink"])
+def observe(request: pytest.FixtureRequest) -> Iterator[Opener]:
+    """Opens this loader; the test's own processes are not excluded unless it asks."""
+    with open_witness(request.param) as opener:
+        yield opener
+
+
+@pytest.fixture
+def lingering(public_dir: Path) -> Path:
+    """A program that nobody has run before, and that lives long enough for /proc."""
+    return Path(shutil.copy("/bin/sleep", public_dir / "lingering"))
+
+
+def run_quietly(witness: Witness, *command: str | Path) -> int:
+    """Run a program to its end, draining meanwhile as the daemon does, and give its pid."""
+    with subprocess.Popen([os.fspath(c) for c in command]) as process:
+        wait_until("its end", lambda: witness.drain() is None or process.poll() is not None)
+        return process.pid
+
+
+def run_watched(witness: Witness, *command: str | Path) -> Exec:
+    """Run a program, draining while it runs as the daemon does, until its exec is seen."""
+    with subprocess.Popen([os.fspath(c) for c in command]) as process:
+        event = wait_until(f"the exec of {command[0]}", lambda: execs_of(witness, process.pid, Path(command[0])))[0]
+        process.wait()
+    return event
+
+
+def execs_of(witness: Witness, pid: int, program: Path) -> list[Exec]:
+    return [e for e in witness.drain() if isinstance(e, Exec) and e.key.tgid == pid and e.exe == str(program)]
+
+
+def test_new_program_is_seen_with_its_fields(observe: Opener, lingering: Path) -> None:
+    """File, arguments, user, parent, lineage and directory are the same from every loader."""
+    witness = observe()
+
+    event = run_watched(witness, lingering, "0.3", "0.0")
+
+    assert event.exe == str(lingering)
+    assert event.file == file_id_of(lingering.stat())
+    assert event.argv == (str(lingering), "0.3", "0.0")
+    assert (event.comm, event.uid, event.euid) == ("lingering", os.getuid(), os.geteuid())
+    assert event.parent is not None
+    assert (event.parent.tgid, event.parent.start_ns) == (os.getpid(), read_start_ns(PROC, os.getpid()))
+    assert event.parent_exe == str(Path(sys.executable).resolve())
+    assert event.parent_file == file_id_of(Path(sys.executable).resolve().stat())
+    assert [a.key.tgid for a in event.ancestors[:2]] == [os.getpid(), os.getppid()]
+    assert event.cwd == str(Path.cwd())
+    assert event.marks == frozenset()
+    assert abs(event.time_ns - time.clock_gettime_ns(time.CLOCK_BOOTTIME)) < 60_000_000_000
+
+
+def test_lineage_reaches_through_shells(observe: Opener, lingering: Path) -> None:
+    """Who asked is known although each one between has ended by the time anybody looks at it."""
+    witness = observe()
+
+    pid = run_quietly(witness, "/bin/sh", "-c", f"/bin/sh -c '{lingering} 0.4; true'; true")
+    event = next(e for e in witness.events if isinstance(e, Exec) and e.exe == str(lingering))
+
+    shell = str(Path("/bin/sh").resolve())
+    assert [(a.comm, a.exe) for a in event.ancestors[:2]] == [("sh", shell), ("sh", shell)]
+    assert [a.key.tgid for a in event.ancestors[1:3]] == [pid, os.getpid()]
+
+
+def test_known_program_is_quiet_and_counted(observe: Opener, lingering: Path) -> None:
+    """What user space has dealt with is not reported again, until it is forgotten."""
+    witness = observe()
+    event = run_watched(witness, lingering, "0.3")
+    witness.loader.remember(event.identity)
+    before = witness.loader.counters().exec.known
+
+    quiet = run_quietly(witness, lingering, "0.31")
+    wait_until("it to be counted", lambda: witness.drain() is not None and witness.loader.counters().exec.known > before)
+    witness.loader.forget(event.identity)
+    again = run_watched(witness, lingering, "0.32")
+
+    assert execs_of(witness, quiet, lingering) == []
+    assert again.identity == event.identity
+
+
+def test_program_flagged_always_is_reported_each_time(observe: Opener, lingering: Path) -> None:
+    """An interpreter or a dual-use tool is never waved through by its file alone."""
+    witness = observe()
+    event = run_watched(witness, lingering, "0.3")
+    witness.loader.remember(event.identity, always=True)
+
+    assert run_watched(witness, lingering, "0.31").argv == (str(lingering), "0.31")
+
+
+def test_process_is_followed_from_fork_to_exit(observe: Opener, lingering: Path) -> None:
+    """Fork, exec and exit of one process have one key; the exit code is that of wait(2), where it can be seen."""
+    witness = observe(all_events=True)
+
+    with subprocess.Popen([lingering, "1000"]) as process:
+        event = wait_until("its exec", lambda: execs_of(witness, process.pid, lingering))[0]
+        process.kill()
+        process.wait()
+    exits = wait_until("its exit", lambda: witness.exits_of(process.pid))
+    forks = [f for f in witness.forks_of(os.getpid()) if f.key.tgid == process.pid]
+
+    assert {event.key} == {e.key for e in exits} == {f.key for f in forks}
+    assert exits[0].exit_code == (0 if any("no exit code" in limit for limit in witness.loader.limits) else 9)
+
+
+def test_own_processes_and_their_children_are_left_out(observe: Opener, lingering: Path) -> None:
+    """The agent never triggers itself, nor does anything that it starts."""
+    witness = observe(own_tgids=(os.getpid(),), all_events=True)
+    before = witness.loader.counters().exec.own
+
+    run_quietly(witness, "/bin/sh", "-c", f"{lingering} 0.2; true")
+    wait_until("two execs of ours", lambda: witness.drain() is not None and witness.loader.counters().exec.own >= before + 2)
+
+    assert [e for e in witness.events if isinstance(e, Exec) and e.exe == str(lingering)] == []
+    assert witness.forks_of(os.getpid()) == []
+
+
+def test_books_close(observe: Opener, program: Path) -> None:
+    """After a few hundred short-lived programs each is accounted for: given, known, or counted as missed."""
+    witness = observe(all_events=True)
+    before = closed(witness)
+
+    for _ in range(300):
+        os.waitpid(os.posix_spawn(program, [str(program), "short"], {}), 0)
+        witness.drain()
+
+    counters = closed(witness)
+    assert counters.exec.seen - before.exec.seen >= 300
+    assert counters.exit.seen - before.exit.seen >= 300
+    assert counters.undecodable == 0
+    if "gone" not in counters.failures:
+        assert counters.lost == 0
+        assert len(witness.execs("short")) == 300
+
+
+def test_hostile_arguments_are_data(observe: Opener) -> None:
+    """Bytes that are not UTF-8, newlines, escapes and empty arguments come back bit for bit."""
+    witness = observe()
+    hostile = [b"\xff\xfe\x80", b"a\nb\r\tc", b"\x1b[31mred\x1b]0;t\x07", "\u202egnp.exe".encode(), b"", b" ", b"\\x00"]
+
+    with subprocess.Popen([sys.executable, "-c", LINGER, *hostile]) as process:
+        event = wait_until("it", lambda: [e for e in witness.drain() if isinstance(e, Exec) and e.key.tgid == process.pid])[0]
+        process.wait()
+
+    assert [a.encode("utf-8", "surrogateescape") for a in event.argv[3:]] == hostile
+
+
+def test_script_is_told_from_its_interpreter(observe: Opener, public_dir: Path) -> None:
+    """The interpreter is what runs, its arguments are the kernel's; that is no mismatch of argv[0]."""
+    witness = observe()
+    script = public_dir / "job"
+    script.write_text("#!/bin/sh\nsleep 0.3\n:\n")
+    script.chmod(0o755)
+    shell = Path("/bin/sh").resolve()
+
+    with subprocess.Popen([script, "scripted"]) as process:
+        event = wait_until("the script", lambda: execs_of(witness, process.pid, shell))[0]
+        process.wait()
+
+    assert event.argv == ("/bin/sh", str(script), "scripted")
+    assert Mark.ARGV0_MISMATCH not in event.marks
+
+
+def test_snapshot_shows_cpu_time_of_a_busy_process(observe: Opener) -> None:
+    """Whoever burns a CPU is found by any loader, with the key that its exec had."""
+    witness = observe()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            event = wait_until("it", lambda: [e for e in witness.drain() if isinstance(e, Exec) and e.key.tgid == process.pid])[0]
+            sample = wait_until(
+                "0.2 s of CPU time",
+                lambda: [s for s in witness.loader.tasks() or () if s.key == event.key and s.cpu_ns > 200_000_000],
+            )[0]
+        finally:
+            process.kill()
+
+    assert (sample.ppid, sample.uid) == (os.getpid(), os.getuid())
+    assert sample.rss_bytes > 1 << 20
+
+
+def test_close_leaves_nothing_behind(observe: Opener) -> None:
+    """Descriptors and programs are gone, and the loader can be opened anew."""
+    observe().loader.close()
+    before = len(list(Path("/proc/self/fd").iterdir()))
+
+    for _ in range(2):
+        loader = observe().loader
+        loader.drain()
+        loader.close()
+        loader.close()
+
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
