@@ -15,6 +15,7 @@ from brainkernel.act.procfs import Host
 from brainkernel.agent import Agent, Parts, Switch
 from brainkernel.asking import Asking
 from brainkernel.classify import ruleset
+from brainkernel.classify.model import LocalModel, ModelTier
 from brainkernel.classify.tiers import CacheTier, RulesTier
 from brainkernel.commands import AgentCommands
 from brainkernel.control import ControlServer
@@ -109,6 +110,7 @@ class _Composition:
         self.enricher = Enricher.of_host(self.paths.state_dir, self.clock, proc_root=self.paths.proc, fs_root=self.paths.root)
         self.rules = RulesTier(ruleset.load())
         self.cache = CacheTier(self.store.verdicts)
+        self.model = ModelTier(LocalModel(), self.rules.ruleset.knowledge)
         self.asker, self.asking = self._asking()
         self.limiter = self._limiter()
         self.pressure = Pressure(PressureTrigger.open(self.paths.proc / "pressure/cpu"), self.clock)
@@ -216,7 +218,7 @@ class _Composition:
             clock=self.clock,
             gate=lambda event: gate.consider(event, shape_of(event)),
             enrich=self._enrich,
-            tiers=(("rules", self.rules.judge), ("cache", self.cache.judge)),
+            tiers=(("rules", self.rules.judge), ("cache", self.cache.judge), ("model", self.model.judge)),
             ask=self.asking.ask,
             decide=deciding.decide,
             act=self.limiter.apply,

@@ -55,11 +55,12 @@ def figures_of(lines: Iterable[bytes], tiers: Sequence[Judge]) -> Figures:
         _, suspect = suspect_of(line, number)
         verdict = classify(suspect, tiers)
         figures.by_tier[verdict.tier] += 1
-        _count(figures, record, verdict)
+        count(figures, record, verdict)
     return figures
 
 
-def _count(figures: Figures, record: dict[str, Any], verdict: Verdict) -> None:
+def count(figures: Figures, record: dict[str, Any], verdict: Verdict) -> None:
+    """Add one verdict on one labelled record."""
     expected, got = record["expected"], verdict.category
     shown = f"{record['id']} {expected} -> {got} ({verdict.rule}): {record['exe']} {' '.join(record['argv'][1:])[:80]}"
     if expected == Category.SUSPICIOUS:

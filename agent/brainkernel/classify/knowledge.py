@@ -13,10 +13,14 @@ from bisect import bisect_right
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from brainkernel.classify.paths import without_versions
 from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Package
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SHIPPED_FILE = Path(__file__).parent / "knowledge.bin"
 MAGIC = b"BKKNOW01"
@@ -99,6 +103,13 @@ class Knowledge:
         line = self._line(f"={known.package}")
         section, _, summary = (line or "").partition("\t")
         return Package(name=known.package, section=section, summary=summary)
+
+    def paths(self) -> Iterator[str]:
+        """Every key of the table: programs, and directories with a trailing slash. For training, not for the daemon."""
+        for number in range(len(self._firsts)):
+            for line in self._block(number).decode("utf-8", "surrogateescape").splitlines():
+                if line.startswith("/"):
+                    yield line.partition("\t")[0]
 
     def _find(self, path: str) -> Known | None:
         for key in _keys_of(path):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     ("brainkernel classify --input programs.jsonl --output verdicts.jsonl", "by rules and package knowledge, then an LLM if there is one"),
     ("brainkernel classify --tiers rules < programs.jsonl", "by rules and package knowledge alone"),
+    ("brainkernel classify --tiers rules,model < programs.jsonl", "and by the local model what those do not know, without an LLM"),
     ("brainkernel classify --tiers llm --backend ollama --input programs.jsonl", "by an LLM alone"),
 )
 
@@ -52,10 +53,14 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-# The cache is the running agent's and there is no local model yet: offline, these tiers pass.
+# The cache is the running agent's: offline, that tier passes.
 def _judges(wanted: frozenset[Tier]) -> list[Judge]:
-    from brainkernel.classify.ruleset import load  # noqa: PLC0415 # YAML
+    from brainkernel.classify.knowledge import Knowledge  # noqa: PLC0415 # YAML
+    from brainkernel.classify.model import LocalModel, ModelTier  # noqa: PLC0415
+    from brainkernel.classify.ruleset import load  # noqa: PLC0415
     from brainkernel.classify.tiers import RulesTier  # noqa: PLC0415
     from brainkernel.model import Tier  # noqa: PLC0415
 
-    return [RulesTier(load())] if Tier.RULES in wanted else []
+    knowledge = Knowledge()
+    judges: list[Judge] = [RulesTier(load(knowledge=knowledge))] if Tier.RULES in wanted else []
+    return [*judges, ModelTier(LocalModel(), knowledge)] if Tier.MODEL in wanted else judges
