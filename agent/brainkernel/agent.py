@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from brainkernel.asking import Asking
     from brainkernel.clock import Clock
     from brainkernel.control import ControlServer
+    from brainkernel.judging import Judging
     from brainkernel.learn.experience import Experience
     from brainkernel.link.asker import Asker
     from brainkernel.link.messages import Hello
@@ -81,6 +82,7 @@ class Parts:
     pressure: Pressure
     store: Store
     experience: Experience
+    judging: Judging
     figures: Figures
     switch: Switch
     report: Report
@@ -130,6 +132,7 @@ class Agent:
         if self.control is not None:
             self.control.expire()
         self._count()
+        self._p.judging.tick(self._p.chosen.loader.counters().lost)
         self._p.flush()
         self._p.store.flush()
 
@@ -189,6 +192,8 @@ class Agent:
             listening=hello.listening if hello else "",
             notices=tuple(self._p.notices),
             resident_bytes=status.resident_bytes(),
+            quality=status.quality_of(self._p.judging.rates),
+            stability=status.stability_of(self._p.judging.stability),
         )
 
     def summary(self) -> control.Summary:
@@ -224,6 +229,7 @@ class Agent:
         record = self._p.store.decisions.get(decision_id)
         if record is not None:
             self.learn(lesson_of(record.decision, undone_by_person=True))
+            self._p.judging.undone(record.decision)
         self._wishes.append(_Wish({decision_id}, done))
         self._p.limiter.release(decision_id, "a person undid it")
 

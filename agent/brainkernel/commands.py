@@ -14,7 +14,9 @@ from brainkernel.store import Filter
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from brainkernel.link.frames import Peer
     from brainkernel.model import DecisionRecord
+    from brainkernel.oversight import Oversight
     from brainkernel.store import Decisions
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -43,11 +45,12 @@ class Subject(Protocol):
 class AgentCommands:
     """The commands of link/control.py."""
 
-    def __init__(self, agent: Subject, decisions: Decisions) -> None:
+    def __init__(self, agent: Subject, decisions: Decisions, oversight: Oversight) -> None:
         self._agent = agent
         self._decisions = decisions
+        self._oversight = oversight
 
-    def handle(self, request: ControlRequest, respond: Callable[[ControlResponse], None]) -> None:
+    def handle(self, request: ControlRequest, peer: Peer, respond: Callable[[ControlResponse], None]) -> None:
         """Do it and answer once. Raises UsageError for arguments that are wrong or a decision that is not there."""
 
         def answer(result: msgspec.Struct) -> None:
@@ -70,6 +73,9 @@ class AgentCommands:
                 self._agent.release_all_now(answer)
             case control.PAUSE | control.RESUME:
                 answer(self._agent.set_paused(paused=request.command == control.PAUSE))
+            case control.FEEDBACK:
+                said = _arguments(request, control.FeedbackArguments)
+                answer(self._oversight.feedback(self._record(said.id).decision, said, peer))
 
     def _list(self, arguments: control.ListArguments) -> control.Listing:
         pid = int(arguments.program) if arguments.program.isdecimal() else None

@@ -29,12 +29,14 @@ from brainkernel.enrich.table import ProcessTable
 from brainkernel.errors import BrainKernelError
 from brainkernel.gate.baseline import Baseline
 from brainkernel.gate.gate import Gate, suspect_of
+from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
 from brainkernel.link.asker import Asker
 from brainkernel.link.control import SOCKET_NAME
 from brainkernel.link.messages import GATEWAY_SOCKET
 from brainkernel.memory import Memory, shape_of
 from brainkernel.observe.window import Snapshot
+from brainkernel.oversight import Oversight
 from brainkernel.pipeline import Stages
 from brainkernel.report import Archive, Everybody
 from brainkernel.sense.loader import choose
@@ -104,7 +106,9 @@ class _Composition:
     def agent(self) -> Agent:
         self.facts = host.read_facts(self.paths.root)
         self.store = open_store(self.paths.state_dir, self.config.store, self.clock, self._notice)
-        self.report = Everybody((Archive(self.store.decisions, self.clock), self.outside))
+        self.judging = self._judging()
+        self.oversight = Oversight(decisions=self.store.decisions, learn=self._learn, judging=self.judging, clock=self.clock)
+        self.report = Everybody((Archive(self.store.decisions, self.clock), self.judging, self.outside))
         self.loader = self._loader()
         self.memory = Memory(self.baseline, self.loader.loader, self.store.baselines, self.clock)
         self.enricher = Enricher.of_host(self.paths.state_dir, self.clock, proc_root=self.paths.proc, fs_root=self.paths.root)
@@ -117,10 +121,17 @@ class _Composition:
         self._learn_what_was()
         agent = self._assembled()
         agent.control = ControlServer(
-            self.paths.runtime_dir / SOCKET_NAME, AgentCommands(agent, self.store.decisions), self.clock, self.figures
+            self.paths.runtime_dir / SOCKET_NAME,
+            AgentCommands(agent, self.store.decisions, self.oversight),
+            self.clock,
+            self.figures,
         )
         self.outside.notice(f"loader {self.loader.loader.name}: {self.loader.why}")
         return agent
+
+    def _judging(self) -> Judging:
+        kept = self.store.judgements
+        return Judging(config=self.config, clock=self.clock, figures=self.figures, keep=kept.save, earlier=kept.all())
 
     def _loader(self) -> Chosen:
         loaders = live_loaders(clock=self.clock, all_events=self.config.agent.all_events, proc=self.paths.proc)
@@ -200,6 +211,7 @@ class _Composition:
                 pressure=self.pressure,
                 store=self.store,
                 experience=self.experience,
+                judging=self.judging,
                 figures=self.figures,
                 switch=self.switch,
                 report=self.report,
@@ -267,6 +279,9 @@ class _Composition:
     def _measured(self, decision: Decision, outcome: Outcome) -> None:
         self.built.measured(decision, outcome)
 
+    def _learn(self, lesson: Lesson) -> None:
+        self.built.learn(lesson)
+
     def _enrich(self, suspect: Suspect, started: Exec | None) -> Suspect:
         if started is not None:
             suspect = replace(suspect, program=replace(suspect.program, parents=parents_of(started, self.table, self.proc)))
@@ -310,6 +325,7 @@ class _Composition:
         self.built.set_mode(config.agent.mode)
         self.asking.config = config.llm
         gate.config = config.gate
+        self.judging.configure(config)
         self.rules.ruleset = rules
         LOG.info("configuration and rules read again")
 

@@ -133,6 +133,20 @@ class Store(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     decisions_max: Annotated[int, Meta(ge=100), _setting("oldest decisions beyond this number are deleted")] = 50_000
 
 
+Weight = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How the agent's own decisions are judged."""
+
+    min_samples: Annotated[float, Meta(ge=1), _setting("no rate is shown out of less than this; a sample counts as much as its weight")] = (
+        10.0
+    )
+    feedback_weight: Annotated[Weight, _setting("of `brainkernel feedback`")] = 1.0
+    undo_weight: Annotated[Weight, _setting("of a limit that a person took back within ten minutes")] = 0.9
+    effect_weight: Annotated[Weight, _setting("of the measured effect: a limit that helped, or helped nobody")] = 0.25
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole configuration."""
 
@@ -144,6 +158,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     llm: Llm = Llm()
     http: Http = Http()
     store: Store = Store()
+    quality: Quality = Quality()
 
 
 _LIMIT = re.compile(r"(?:cpu_weight=(?P<weight>\d{1,5})|(?P<idle>idle)|cpu_quota=(?P<quota>\d+(?:\.\d+)?)%)")

@@ -39,7 +39,7 @@ PATIENCE_NS = 30_000_000_000  # release of many limits may take that long, and a
 class Commands(Protocol):
     """What the agent does when asked."""
 
-    def handle(self, request: ControlRequest, respond: Callable[[ControlResponse], None]) -> None:
+    def handle(self, request: ControlRequest, peer: Peer, respond: Callable[[ControlResponse], None]) -> None:
         """Do it and call `respond` once, now or later. Raises BrainKernelError for what is wrong with the request."""
         ...
 
@@ -136,7 +136,7 @@ class ControlServer:
     def _handle(self, client: _Client, request: ControlRequest) -> None:
         try:
             _check_permitted(request.command, client.peer)
-            self._commands.handle(request, lambda response: self._respond(client, response))
+            self._commands.handle(request, client.peer, lambda response: self._respond(client, response))
         except BrainKernelError as error:
             self._respond(client, ControlResponse(exit_code=error.exit_code, error=str(error)))
 

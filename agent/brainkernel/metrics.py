@@ -70,6 +70,11 @@ RESIDENT_BYTES = _gauge("resident_memory_bytes", "Resident memory of the process
 LOADER = _gauge("loader_info", "1 for the loader in use.", "loader")
 LOADER_REFUSED = _gauge("loader_refused_info", "1 for a loader that was tried before and could not be opened here.", "loader")
 MODE = _gauge("mode_info", "1 for the mode in force.", "mode")
+QUALITY = _gauge("quality_ratio", "How right the decisions were; absent while there is not enough data.", "measure", "window")
+QUALITY_BOUND = _gauge("quality_bound_ratio", "95 % Wilson interval of quality_ratio.", "measure", "window", "bound")
+QUALITY_SAMPLES = _gauge("quality_samples", "Weight of the samples behind quality_ratio.", "measure", "window")
+STABILITY = _gauge("stability_ratio", "1: the host is calm, people undo nothing and we make no errors.")
+FEEDBACK = _counter("feedback", "Words of people about decisions.", "word")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
@@ -115,6 +120,10 @@ class Figures:
     def set(self, metric: Metric, value: float, *labels: str) -> None:
         """Set a gauge, or a counter that is kept elsewhere (in the kernel)."""
         self._values[metric.name][labels] = value
+
+    def clear(self, metric: Metric) -> None:
+        """Forget all values of a gauge: no value is better than an old one."""
+        self._values[metric.name].clear()
 
     def observe(self, metric: Metric, seconds: float, *labels: str) -> None:
         """Count one duration in a histogram."""

@@ -504,6 +504,28 @@ class Feedback:
     good: bool
     label: Category | None = None  # what the program is in that person's eyes
     text: str = ""
+    uid: int | None = None  # who said it, by SO_PEERCRED
+
+
+class JudgementSource(enum.StrEnum):
+    """Where a word about a decision comes from; each has a weight in the configuration."""
+
+    FEEDBACK = "feedback"
+    UNDO = "undo"  # a person took the limit back soon after it was set
+    EFFECT = "effect"  # measured: the limit helped, or helped nobody
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """One word about whether a decision was right. A question it does not answer is None."""
+
+    time_ns: int  # CLOCK_REALTIME of the word, not of the decision
+    decision_id: int
+    source: JudgementSource
+    limited: bool  # the decision was a limit, written or only proposed
+    act_right: bool | None = None  # whether limiting, or leaving alone, was right
+    category_right: bool | None = None
+    content: bool | None = None  # a person was content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

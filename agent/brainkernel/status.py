@@ -6,10 +6,14 @@ import os
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
-from brainkernel.link.control import Counts, StageFigures
+from brainkernel.link.control import Counts, QualityFigure, Stability, StageFigures
 from brainkernel.model import DecisionKind, ReasonCode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from brainkernel.learn.quality import Rate
+    from brainkernel.learn.stability import StabilityIndex
     from brainkernel.metrics import Figures
     from brainkernel.sense.loader import KernelCounters
 
@@ -65,6 +69,18 @@ def stages_of(figures: Figures) -> tuple[StageFigures, ...]:
         p50, p95, p99 = (1e3 * s for s in histogram.quantiles_s(0.5, 0.95, 0.99))
         found.append(StageFigures(stage, sum(histogram.counts), p50, p95, p99))
     return tuple(found)
+
+
+def quality_of(rates: Iterable[Rate]) -> tuple[QualityFigure, ...]:
+    """The figures of quality, as the control socket tells them."""
+    return tuple(
+        QualityFigure(measure=r.measure.value, window=r.window, samples=r.samples, value=r.value, low=r.low, high=r.high) for r in rates
+    )
+
+
+def stability_of(index: StabilityIndex) -> Stability:
+    """The index of stability, as the control socket tells it."""
+    return Stability(index=index.value, parts=dict(index.parts))
 
 
 def resident_bytes() -> int:

@@ -23,8 +23,22 @@ DESIGNED = (
     "run classify record replay redact prompt status top explain list undo release pause resume pending approve deny feedback exam"
     " simulate versions rollback check-config doctor"
 ).split()
-ASKS_THE_DAEMON = [["status"], ["list"], ["explain", "1"], ["undo", "1"], ["pause"], ["resume"]]
-PRINTS = ("run", "status", "list", "explain", "undo", "release", "pause", "resume", "prompt", "check-config", "doctor", "replay")
+ASKS_THE_DAEMON = [["status"], ["list"], ["explain", "1"], ["undo", "1"], ["feedback", "1", "good"], ["pause"], ["resume"]]
+PRINTS = (
+    "run",
+    "status",
+    "list",
+    "explain",
+    "undo",
+    "release",
+    "feedback",
+    "pause",
+    "resume",
+    "prompt",
+    "check-config",
+    "doctor",
+    "replay",
+)
 
 
 def call(*words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -78,7 +92,7 @@ def test_overview_names_every_command_and_what_is_not_yet(capsys: pytest.Capture
     assert all(f"\n  {entry.name} " in not_yet for entry in NOT_YET)
 
 
-@pytest.mark.parametrize("words", [[e.name] for e in NOT_YET] + [["approve", "7"], ["feedback", "7", "bad", "--label", "service"]])
+@pytest.mark.parametrize("words", [[e.name] for e in NOT_YET] + [["approve", "7"], ["alert", "test", "--all"]])
 def test_not_yet_command_says_so_and_fails(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A planned command never looks as if it had worked."""
     code, out, err = call(*words, capsys=capsys)

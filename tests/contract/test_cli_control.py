@@ -142,6 +142,23 @@ def test_undo_and_release_and_pause_reach_the_agent(agent: RecordingAgent, call:
     assert json.loads(resumed[1]) == {"mode": "enforce", "paused": False}
 
 
+def test_feedback_is_kept_and_shown(agent: RecordingAgent, call: Call) -> None:
+    """A bad word about a limit says what follows from it, and `explain` shows who thinks what."""
+    code, out, err = call("feedback", "2", "bad", "--label", "interactive", "--text", "I wait for it")
+
+    assert (code, err) == (0, "")
+    assert "restic is not limited again for a day" in out
+    assert [lesson.decision_id for lesson in agent.learned] == [2]
+    assert "I wait for it, it is interactive" in call("explain", "2")[1]
+    assert json.loads(call("feedback", "1", "good", "--json")[1]) == {"id": 1, "text": "noted"}
+
+
+def test_feedback_about_no_decision_exits_2(agent: RecordingAgent, call: Call) -> None:
+    """Nothing is kept of it."""
+    assert call("feedback", "99", "good")[0] == 2
+    assert agent.learned == []
+
+
 def test_undo_that_fails_exits_1(agent: RecordingAgent, call: Call) -> None:
     """A limit that still stands is never reported as undone."""
     agent.undo_result = ReleaseResult.FAILED

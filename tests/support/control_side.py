@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 
 from brainkernel.clock import SystemClock
 from brainkernel.commands import AgentCommands
+from brainkernel.config import Config
 from brainkernel.control import ControlServer
+from brainkernel.judging import Judging
 from brainkernel.link.control import SOCKET_NAME, Acting, Counts, LlmUse, Released, Releases, StageFigures, Status
 from brainkernel.metrics import Figures
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Outcome, Refusal, ReleaseResult, Span
+from brainkernel.oversight import Oversight
 from support.nouns import a_suspect, a_symptom, a_verdict
 from support.stores import NOON_NS, a_decision, an_action, opened
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from brainkernel.model import Lesson
     from brainkernel.store import Decisions
 
 STATUS = Status(
@@ -97,6 +101,7 @@ class RecordingAgent:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.learned: list[Lesson] = []
         self.undo_result = ReleaseResult.RESTORED
 
     def status(self) -> Status:
@@ -123,7 +128,11 @@ def serving(directory: Path) -> Iterator[RecordingAgent]:
     def serve() -> None:
         with opened(directory / "state", at_ns=0) as opened_store:
             fill(opened_store.store.decisions)
-            server = ControlServer(directory / SOCKET_NAME, AgentCommands(agent, opened_store.store.decisions), SystemClock(), Figures())
+            store, figures = opened_store.store, Figures()
+            judging = Judging(config=Config(), clock=opened_store.clock, figures=figures, keep=store.judgements.save)
+            oversight = Oversight(decisions=store.decisions, learn=agent.learned.append, judging=judging, clock=opened_store.clock)
+            commands = AgentCommands(agent, store.decisions, oversight)
+            server = ControlServer(directory / SOCKET_NAME, commands, SystemClock(), figures)
             ready.set()
             while not end.is_set():
                 if select.select([server], [], [], 0.02)[0]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from brainkernel.cli.terminal import Style
-    from brainkernel.link.control import Acting, Counts, Listing, Releases, StageFigures, Status
+    from brainkernel.link.control import Acting, Counts, Listing, Noted, QualityFigure, Releases, Stability, StageFigures, Status
 
 CATEGORY_COLOURS = {
     "system_critical": "cyan",
@@ -78,6 +78,7 @@ def status_lines(status: Status, style: Style) -> list[str]:
     lines += ["", *count_lines(status.counts)]
     if status.stages:
         lines += ["", *stage_lines(status.stages)]
+    lines += quality_lines(status.quality, status.stability)
     return lines + [style.paint(f"note: {shown(notice)}", "yellow") for notice in status.notices]
 
 
@@ -97,6 +98,37 @@ def stage_lines(stages: Iterable[StageFigures]) -> list[str]:
     """One row per stage with its latencies."""
     rows = [f"{s.stage:<16}{s.count:>9}{s.p50_ms:>11.2f}{s.p95_ms:>11.2f}{s.p99_ms:>11.2f}" for s in stages]
     return [f"{'stage':<16}{'count':>9}{'p50 ms':>11}{'p95 ms':>11}{'p99 ms':>11}", *rows]
+
+
+def quality_lines(figures: Iterable[QualityFigure], stability: Stability | None) -> list[str]:
+    """How well it decides: one row per measure with its 95 % interval, and no rate out of too few samples."""
+    rows: dict[str, dict[str, QualityFigure]] = {}
+    for figure in figures:
+        rows.setdefault(figure.measure, {})[figure.window] = figure
+    windows = list(dict.fromkeys(window for row in rows.values() for window in row))
+    lines = ["", f"{'quality':<24}{''.join(f'{window:>16}' for window in windows)}"] if rows else []
+    for measure, row in rows.items():
+        name = measure.replace("_", " ")
+        if all(figure.value is None for figure in row.values()):
+            most = max(figure.samples for figure in row.values())
+            lines.append(f"{name:<24}    not enough data ({most:g} samples)")
+        else:
+            lines.append(f"{name:<24}{''.join(f'{_rate(row[window]):>16}' for window in windows)}")
+    if stability is not None:
+        taken = ", ".join(f"{name} {part:.2f}" for name, part in stability.parts.items() if part >= 0.005)  # noqa: PLR2004 # what two digits show
+        lines.append(f"{'stability':<24}{stability.index:>16.2f}{f'  lowered by {taken}' if taken else ''}")
+    return lines
+
+
+def _rate(figure: QualityFigure) -> str:
+    if figure.value is None or figure.low is None or figure.high is None:
+        return "-"
+    return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f}-{100 * figure.high:.0f})"
+
+
+def noted_line(noted: Noted) -> str:
+    """What follows from a person's word."""
+    return f"{noted.id:>7} {shown(noted.text)}"
 
 
 def listing_lines(listing: Listing, width: int, style: Style, zone: tzinfo | None = None) -> list[str]:

@@ -2,7 +2,7 @@
 
 A request is `ControlRequest(command, arguments)`; the daemon checks the arguments against the struct here and
 answers `ControlResponse` with `result` as the struct here, or with an exit code of errors.py and a sentence.
-status, list and explain are for the group `brainkernel`; the others for root.
+Those of `READING` are for the group `brainkernel`; the others for root.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from brainkernel.link.messages import Natural  # noqa: TC001 # msgspec reads the annotations at run time
-from brainkernel.model import DecisionRecord, ReleaseResult  # noqa: TC001
+from brainkernel.link.messages import Natural, ShortText  # noqa: TC001 # msgspec reads the annotations at run time
+from brainkernel.model import Category, DecisionRecord, ReleaseResult  # noqa: TC001
 
 SOCKET_NAME = "control.sock"
 STATUS, LIST, EXPLAIN = "status", "list", "explain"
 UNDO, RELEASE_ALL, PAUSE, RESUME = "undo", "release_all", "pause", "resume"
+FEEDBACK = "feedback"
 READING = frozenset({STATUS, LIST, EXPLAIN})
-CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME})
+CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK})
 
 
 class NoArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -39,6 +40,22 @@ class IdArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Of explain and undo: a decision."""
 
     id: Natural
+
+
+class FeedbackArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of feedback: what a person thinks of a decision."""
+
+    id: Natural
+    good: bool
+    label: Category | None = None
+    text: ShortText = ""
+
+
+class Noted(msgspec.Struct, frozen=True):
+    """Result of feedback: what follows from it."""
+
+    id: int
+    text: str
 
 
 class StageFigures(msgspec.Struct, frozen=True):
@@ -76,6 +93,24 @@ class LlmUse(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class QualityFigure(msgspec.Struct, frozen=True, kw_only=True):
+    """One measure of learn/quality.py over one window; `value` is None where there is not enough data."""
+
+    measure: str
+    window: str
+    samples: float
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Stability(msgspec.Struct, frozen=True):
+    """How calm the host is and how well we behave: 1 is best. What each part takes from it is in [0, 1]."""
+
+    index: float
+    parts: dict[str, float] = {}
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """Result of status."""
 
@@ -92,6 +127,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     listening: str = ""  # where the gateway serves metrics
     notices: tuple[str, ...] = ()  # what does not work and what to do, in sentences: cgroup v1, database in memory ...
     resident_bytes: int = 0
+    quality: tuple[QualityFigure, ...] = ()
+    stability: Stability | None = None
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from brainkernel.store.baselines import Baselines, Habit, KnownIdentity
 from brainkernel.store.database import Database
 from brainkernel.store.decisions import Decisions, Filter
+from brainkernel.store.judgements import Judgements
 from brainkernel.store.lessons import Lessons
 from brainkernel.store.verdicts import Verdicts
 
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.config import Store as StoreConfig
 
-__all__ = ["Baselines", "Database", "Decisions", "Filter", "Habit", "KnownIdentity", "Lessons", "Store", "Verdicts", "open_store"]
+__all__ = [
+    "Baselines",
+    "Database",
+    "Decisions",
+    "Filter",
+    "Habit",
+    "Judgements",
+    "KnownIdentity",
+    "Lessons",
+    "Store",
+    "Verdicts",
+    "open_store",
+]
 
 _PRUNE_EVERY_NS = 3_600_000_000_000
 
@@ -32,6 +45,7 @@ class Store:
     baselines: Baselines
     verdicts: Verdicts
     lessons: Lessons
+    judgements: Judgements
     clock: Clock
     prune_ns: int = 0
 
@@ -44,6 +58,7 @@ class Store:
             self.decisions.prune()
             self.baselines.prune()
             self.lessons.prune()
+            self.judgements.prune()
             self.verdicts.prune()
         self.database.flush()
 
@@ -61,5 +76,11 @@ def open_store(state_dir: Path, config: StoreConfig, clock: Clock, report: Calla
     """
     database = Database(state_dir, clock, report)
     return Store(
-        database, Decisions(database, config.decisions_max), Baselines(database), Verdicts(database, clock), Lessons(database), clock
+        database=database,
+        decisions=Decisions(database, config.decisions_max),
+        baselines=Baselines(database),
+        verdicts=Verdicts(database, clock),
+        lessons=Lessons(database),
+        judgements=Judgements(database),
+        clock=clock,
     )

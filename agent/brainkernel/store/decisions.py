@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 _IN_MEMORY_MAX = 500  # decisions, some 2 MB, while the disk is away
 _PRUNE_EVERY = 256  # saves
+_WORDS_MAX = 32  # of people about one decision
 _COLUMNS = "id, decision, action, refusals, outcome, released_ns, release"
 _SAVE = """
     INSERT INTO decisions (id, time_ns, tgid, kind, category, exe, comm, decision) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -108,6 +109,11 @@ class Decisions:
         """A person said something; words about a decision that is gone are dropped."""
         self._database.write(
             "INSERT INTO feedback (decision_id, feedback) SELECT id, ? FROM decisions WHERE id = ?", (encode(feedback), decision_id)
+        )
+        newest = "SELECT id FROM feedback WHERE decision_id = ?1 ORDER BY id DESC LIMIT ?2"
+        self._database.write(
+            f"DELETE FROM feedback WHERE decision_id = ?1 AND id NOT IN ({newest})",  # noqa: S608 # constants
+            (decision_id, _WORDS_MAX),
         )
 
     def get(self, decision_id: int) -> DecisionRecord | None:

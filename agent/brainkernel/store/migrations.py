@@ -95,10 +95,19 @@ _LESSONS = (
     "CREATE INDEX lessons_by_time ON lessons (time_ns)",
 )
 
+_JUDGEMENTS = (
+    "CREATE TABLE judgements (id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, judgement BLOB NOT NULL) STRICT",
+    # Who did what: only ever added to, also by whoever opens the file with another program.
+    "CREATE TABLE audit (id INTEGER PRIMARY KEY, time_ns INTEGER NOT NULL, deed TEXT NOT NULL, entry BLOB NOT NULL) STRICT",
+    "CREATE TRIGGER audit_stays BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END",
+    "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END",
+)
+
 # Step n brings version n - 1 to version n.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _DECISIONS,
     _BASELINES + _VERDICTS + _LESSONS,
+    _JUDGEMENTS,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -1,0 +1,121 @@
+"""How well the agent decides, gathered from all that it reports: it is told like any other reader, and counts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brainkernel import metrics
+from brainkernel.learn import quality
+from brainkernel.learn.quality import Evaluator, Rate
+from brainkernel.learn.stability import Stability, StabilityIndex
+from brainkernel.model import ReleaseResult
+from brainkernel.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from brainkernel.clock import Clock
+    from brainkernel.config import Config
+    from brainkernel.metrics import Figures
+    from brainkernel.model import Action, Decision, Exec, Feedback, Judgement, Outcome, Refusal
+
+PUBLISH_EVERY_NS = 10_000_000_000
+
+
+class Judging(Report):
+    """Keeps the figures of quality and stability. `keep` puts a judgement where a restart finds it."""
+
+    def __init__(
+        self, *, config: Config, clock: Clock, figures: Figures, keep: Callable[[Judgement], None], earlier: Iterable[Judgement] = ()
+    ) -> None:
+        self._clock = clock
+        self._figures = figures
+        self._keep = keep
+        self._evaluator = Evaluator(config.quality)
+        self._stability = Stability()
+        self._standing: set[int] = set()
+        self._lost = 0
+        self._publish_ns = 0
+        for judgement in earlier:
+            self._evaluator.add(judgement)
+
+    def configure(self, config: Config) -> None:
+        """Take a new configuration; votes already counted keep the weight they had."""
+        self._evaluator.config = config.quality
+
+    def said(self, decision: Decision, feedback: Feedback) -> None:
+        """A person said something about a decision."""
+        self._figures.add(metrics.FEEDBACK, "good" if feedback.good else "bad")
+        self._take(quality.judgement_of_feedback(decision, feedback))
+
+    def undone(self, decision: Decision) -> None:
+        """A person took a limit back."""
+        self._stability.undone(self._clock.boot_ns())
+        if (judgement := quality.judgement_of_undo(decision, self._clock.wall_ns())) is not None:
+            self._take(judgement)
+
+    def tick(self, events_lost: int) -> None:
+        """Once per sample: see how the host fares, and publish now and then."""
+        now_ns = self._clock.boot_ns()
+        run_queue_p99_s = self._figures.value(metrics.RUN_QUEUE_SECONDS, "0.99")
+        self._stability.load(self._figures.value(metrics.PRESSURE), run_queue_p99_s, now_ns)
+        if events_lost > self._lost:
+            self._stability.failed(now_ns)
+        self._lost = events_lost
+        if now_ns >= self._publish_ns:
+            self._publish_ns = now_ns + PUBLISH_EVERY_NS
+            self._publish()
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """The figures of quality now."""
+        return self._evaluator.rates(self._clock.wall_ns())
+
+    @property
+    def stability(self) -> StabilityIndex:
+        """The index of stability now."""
+        return self._stability.index(self._clock.boot_ns())
+
+    def event(self, event: Exec, *, passed: bool) -> None:
+        """Starts say nothing of quality."""
+
+    def decision(self, decision: Decision) -> None:
+        """A decision says nothing of its own quality."""
+
+    def action(self, _decision: Decision, action: Action) -> None:
+        """Count a limit once, not each of its steps."""
+        if action.id not in self._standing:
+            self._standing.add(action.id)
+            self._stability.limited(self._clock.boot_ns())
+
+    def not_applied(self, decision: Decision, refusal: Refusal) -> None:
+        """A refusal at the last moment is caution, not an error."""
+
+    def released(self, action: Action, result: ReleaseResult, _why: str) -> None:
+        """A limit that cannot be ended is an error of ours."""
+        self._standing.discard(action.id)
+        if result is ReleaseResult.FAILED:
+            self._stability.failed(self._clock.boot_ns())
+
+    def outcome(self, _decision: Decision, outcome: Outcome) -> None:
+        """The measured effect is a weak word about the limit."""
+        self._take(quality.judgement_of_effect(outcome, self._clock.wall_ns()))
+
+    def notice(self, text: str) -> None:
+        """Notices are for people who are there."""
+
+    def _take(self, judgement: Judgement) -> None:
+        self._evaluator.add(judgement)
+        self._keep(judgement)
+
+    def _publish(self) -> None:
+        figures = self._figures
+        figures.set(metrics.STABILITY, self.stability.value)
+        figures.clear(metrics.QUALITY)
+        figures.clear(metrics.QUALITY_BOUND)
+        for rate in self.rates:
+            figures.set(metrics.QUALITY_SAMPLES, rate.samples, rate.measure.value, rate.window)
+            if rate.value is not None and rate.low is not None and rate.high is not None:
+                figures.set(metrics.QUALITY, rate.value, rate.measure.value, rate.window)
+                figures.set(metrics.QUALITY_BOUND, rate.low, rate.measure.value, rate.window, "low")
+                figures.set(metrics.QUALITY_BOUND, rate.high, rate.measure.value, rate.window, "high")

@@ -1,0 +1,177 @@
+"""How right the decisions were, from what people said and what was measured. Pure but for what it remembers; bounded.
+
+Each decision has at most one vote per question: that of the heaviest source, and of the newest among equals. A vote
+counts as much as its source's weight, so forty measured effects at weight 0.25 make ten samples.
+
+    correct_classification  right categories                       / categories that were judged
+    false_positive          limits that should not have been       / limits that were judged
+    false_negative          left alone what should be limited      / all that should be limited and was judged
+    satisfaction            times a person was content             / times a person said something or undid a limit
+
+The share of false positives is that of the limits, not of all that was rightly left alone: nobody judges what runs in
+peace, so that number is not known.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from brainkernel.model import Decision, DecisionKind, Feedback, Judgement, JudgementSource, Outcome
+
+if TYPE_CHECKING:
+    from brainkernel.config import Quality
+
+HOUR_NS = 3_600_000_000_000
+WINDOWS_NS = {"1h": HOUR_NS, "24h": 24 * HOUR_NS, "7d": 168 * HOUR_NS}  # shortest first
+TOTAL = "total"
+UNDO_WITHIN_NS = 600_000_000_000  # an undo later than this says that the need is over, not that the limit was wrong
+VOTES_MAX = 8_192
+Z_95 = 1.959964
+
+
+class Measure(enum.StrEnum):
+    """What is asked of the decisions."""
+
+    CORRECT_CLASSIFICATION = "correct_classification"
+    FALSE_POSITIVE = "false_positive"
+    FALSE_NEGATIVE = "false_negative"
+    SATISFACTION = "satisfaction"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """One measure over one window. `value` and its 95 % interval are None where there is not enough data."""
+
+    measure: Measure
+    window: str
+    samples: float
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class _Question(enum.Enum):
+    CATEGORY = enum.auto()
+    ACT = enum.auto()
+    CONTENT = enum.auto()
+
+
+class _Vote(NamedTuple):
+    time_ns: int
+    weight: float
+    right: bool
+    limited: bool
+
+
+class Evaluator:
+    """Collects judgements; `rates` says what they amount to."""
+
+    def __init__(self, config: Quality) -> None:
+        self.config = config
+        self._votes: OrderedDict[tuple[int, _Question], _Vote] = OrderedDict()
+
+    def add(self, judgement: Judgement) -> None:
+        """Take one word about one decision."""
+        weight = self._weight_of(judgement.source)
+        answers = (
+            (_Question.CATEGORY, judgement.category_right),
+            (_Question.ACT, judgement.act_right),
+            (_Question.CONTENT, judgement.content),
+        )
+        for question, right in answers:
+            if right is not None and weight > 0:
+                self._vote((judgement.decision_id, question), _Vote(judgement.time_ns, weight, right, judgement.limited))
+
+    def rates(self, now_ns: int) -> tuple[Rate, ...]:
+        """Every measure over every window and in total. `now_ns` is CLOCK_REALTIME; words from a future clock are new."""
+        lengths = (*WINDOWS_NS.values(), math.inf)
+        tallies = [dict.fromkeys(Measure, (0.0, 0.0)) for _ in lengths]
+        for (_id, question), vote in self._votes.items():
+            age_ns = now_ns - vote.time_ns
+            shortest = next(i for i, length_ns in enumerate(lengths) if age_ns <= length_ns)
+            for measure, hit in _answers(question, vote):
+                hits, samples = tallies[shortest][measure]
+                tallies[shortest][measure] = (hits + vote.weight * hit, samples + vote.weight)
+        rates = []
+        sums = dict.fromkeys(Measure, (0.0, 0.0))
+        for window, tally in zip((*WINDOWS_NS, TOTAL), tallies, strict=True):
+            sums = {m: (sums[m][0] + tally[m][0], sums[m][1] + tally[m][1]) for m in Measure}
+            rates += [self._rate(m, window, *sums[m]) for m in Measure]
+        return tuple(rates)
+
+    def _vote(self, key: tuple[int, _Question], vote: _Vote) -> None:
+        if (earlier := self._votes.get(key)) is not None and earlier.weight > vote.weight:
+            return
+        self._votes[key] = vote
+        self._votes.move_to_end(key)
+        if len(self._votes) > VOTES_MAX:
+            self._votes.popitem(last=False)
+
+    def _weight_of(self, source: JudgementSource) -> float:
+        weights = {
+            JudgementSource.FEEDBACK: self.config.feedback_weight,
+            JudgementSource.UNDO: self.config.undo_weight,
+            JudgementSource.EFFECT: self.config.effect_weight,
+        }
+        return weights[source]
+
+    def _rate(self, measure: Measure, window: str, hits: float, samples: float) -> Rate:
+        if samples < self.config.min_samples:
+            return Rate(measure=measure, window=window, samples=samples)
+        low, high = wilson(hits, samples)
+        return Rate(measure=measure, window=window, samples=samples, value=hits / samples, low=low, high=high)
+
+
+def _answers(question: _Question, vote: _Vote) -> tuple[tuple[Measure, bool], ...]:
+    if question is _Question.CATEGORY:
+        return ((Measure.CORRECT_CLASSIFICATION, vote.right),)
+    if question is _Question.CONTENT:
+        return ((Measure.SATISFACTION, vote.right),)
+    if vote.limited:
+        rightly = ((Measure.FALSE_NEGATIVE, False),) if vote.right else ()
+        return ((Measure.FALSE_POSITIVE, not vote.right), *rightly)
+    return () if vote.right else ((Measure.FALSE_NEGATIVE, True),)
+
+
+def wilson(hits: float, samples: float) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927): unlike the textbook's, it never leaves [0, 1] and is honest near its ends."""
+    share = min(1.0, hits / samples)
+    z2n = Z_95 * Z_95 / samples
+    middle = (share + z2n / 2) / (1 + z2n)
+    half = Z_95 * math.sqrt(share * (1 - share) / samples + z2n / (4 * samples)) / (1 + z2n)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def judgement_of_feedback(decision: Decision, said: Feedback) -> Judgement:
+    """What a person's word says. Where nobody was hurt, only the category can have been right or wrong."""
+    category_right = said.label is decision.verdict.category if said.label is not None else (True if said.good else None)
+    only_noted = decision.kind is DecisionKind.NOTE
+    if only_noted and said.label is None:
+        category_right = said.good
+    return Judgement(
+        time_ns=said.time_ns,
+        decision_id=decision.id,
+        source=JudgementSource.FEEDBACK,
+        limited=decision.kind is DecisionKind.LIMIT,
+        act_right=None if only_noted else said.good,
+        category_right=category_right,
+        content=said.good,
+    )
+
+
+def judgement_of_undo(decision: Decision, undone_ns: int) -> Judgement | None:
+    """What a person's undo at `undone_ns` (CLOCK_REALTIME) says; None if it came too late to say anything."""
+    if undone_ns - decision.time_ns > UNDO_WITHIN_NS:
+        return None
+    source = JudgementSource.UNDO
+    return Judgement(time_ns=undone_ns, decision_id=decision.id, source=source, limited=True, act_right=False, content=False)
+
+
+def judgement_of_effect(outcome: Outcome, measured_ns: int) -> Judgement:
+    """What the measured effect of a limit says."""
+    source = JudgementSource.EFFECT
+    return Judgement(time_ns=measured_ns, decision_id=outcome.action_id, source=source, limited=True, act_right=outcome.helped)

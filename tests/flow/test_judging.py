@@ -1,0 +1,66 @@
+"""From a person's word and a measured effect to the figures that a person sees, over a simulated clock and a real store."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from brainkernel import metrics
+from brainkernel.config import Config
+from brainkernel.judging import Judging
+from brainkernel.link import control
+from brainkernel.link.frames import Peer
+from brainkernel.metrics import Figures
+from brainkernel.model import DecisionKind
+from brainkernel.oversight import Oversight
+from support.nouns import SECOND_NS
+from support.stores import Opened, a_decision, opened
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from brainkernel.model import Lesson
+
+ROOT_PEER = Peer(pid=77, uid=0, gid=0)
+
+
+def judging_of(host: Opened, figures: Figures) -> Judging:
+    kept = host.store.judgements
+    return Judging(config=Config(), clock=host.clock, figures=figures, keep=kept.save, earlier=kept.all())
+
+
+def test_words_become_figures_that_outlive_a_restart(tmp_path: Path) -> None:
+    """Eleven words are a rate with an interval; the next start has it still."""
+    lessons: list[Lesson] = []
+    with opened(tmp_path) as host:
+        judging = judging_of(host, Figures())
+        oversight = Oversight(decisions=host.store.decisions, learn=lessons.append, judging=judging, clock=host.clock)
+        for number in range(1, 12):
+            decision = a_decision(number, kind=DecisionKind.LIMIT)
+            host.store.decisions.save(decision)
+            oversight.feedback(decision, control.FeedbackArguments(id=number, good=number > 1), ROOT_PEER)
+        record = host.store.decisions.get(1)
+    figures = Figures()
+    with opened(tmp_path) as host:
+        judging_of(host, figures).tick(0)
+
+    assert record is not None
+    assert [(said.good, said.uid) for said in record.feedback] == [(False, 0)]
+    assert [(lesson.decision_id, lesson.undone_by_person) for lesson in lessons] == [(1, True)]
+    assert figures.value(metrics.QUALITY, "false_positive", "1h") == 1 / 11
+    assert 0 < figures.value(metrics.QUALITY_BOUND, "false_positive", "1h", "low") < 1 / 11
+    assert figures.value(metrics.STABILITY) == 1
+
+
+def test_a_rate_disappears_when_its_window_has_passed(tmp_path: Path) -> None:
+    """No figure is better than an old one."""
+    figures = Figures()
+    with opened(tmp_path) as host:
+        judging = judging_of(host, figures)
+        oversight = Oversight(decisions=host.store.decisions, learn=lambda _lesson: None, judging=judging, clock=host.clock)
+        for number in range(1, 12):
+            oversight.feedback(a_decision(number), control.FeedbackArguments(id=number, good=True), ROOT_PEER)
+        host.clock.advance_to(2 * 3600 * SECOND_NS)
+        judging.tick(0)
+
+    assert ("satisfaction", "1h") not in figures.by_labels(metrics.QUALITY)
+    assert figures.value(metrics.QUALITY, "satisfaction", "24h") == 1
