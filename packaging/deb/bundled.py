@@ -27,7 +27,7 @@ PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")  # bookworm's glibc is 2.36
 # Of the wheel, not of the package: they differ from wheel to wheel, and nothing reads them once it is unpacked.
-_OF_THE_WHEEL = ("RECORD", "WHEEL", "INSTALLER", "REQUESTED", "direct_url.json")
+_OF_THE_WHEEL = ("RECORD", "WHEEL", "INSTALLER", "REQUESTED", "direct_url.json", "sboms/")
 # Debian's own certificates, as Debian's python3-certifi does it: an administrator's authority holds for us, too.
 _CERTIFICATES = ("certifi/cacert.pem", "/etc/ssl/certs/ca-certificates.crt")
 
@@ -73,7 +73,7 @@ def unpack(wheels: Path, target: Path) -> None:
 
 def _belongs_to_the_wheel(name: str) -> bool:
     folder, _, file = name.partition("/")
-    return folder.endswith(".data") or (folder.endswith(".dist-info") and file in _OF_THE_WHEEL)
+    return folder.endswith(".data") or (folder.endswith(".dist-info") and file.startswith(_OF_THE_WHEEL))
 
 
 def _write(file: Path, content: bytes, wheel: Path) -> None:
