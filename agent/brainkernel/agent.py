@@ -194,6 +194,7 @@ class Agent:
             resident_bytes=status.resident_bytes(),
             quality=status.quality_of(self._p.judging.rates),
             stability=status.stability_of(self._p.judging.stability),
+            budgets=status.budgets_of(self._p.judging.budgets),
         )
 
     def summary(self) -> control.Summary:

@@ -131,7 +131,14 @@ class _Composition:
 
     def _judging(self) -> Judging:
         kept = self.store.judgements
-        return Judging(config=self.config, clock=self.clock, figures=self.figures, keep=kept.save, earlier=kept.all())
+        return Judging(
+            config=self.config,
+            clock=self.clock,
+            figures=self.figures,
+            keep=kept.save,
+            tell=self.outside.notice,
+            earlier=kept.all(),
+        )
 
     def _loader(self) -> Chosen:
         loaders = live_loaders(clock=self.clock, all_events=self.config.agent.all_events, proc=self.paths.proc)
@@ -278,9 +285,6 @@ class _Composition:
 
     def _measured(self, decision: Decision, outcome: Outcome) -> None:
         self.built.measured(decision, outcome)
-
-    def _learn(self, lesson: Lesson) -> None:
-        self.built.learn(lesson)
 
     def _enrich(self, suspect: Suspect, started: Exec | None) -> Suspect:
         if started is not None:

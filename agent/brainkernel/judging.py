@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel import metrics
 from brainkernel.learn import quality
+from brainkernel.learn.latency import Breach, LatencyMonitor, Use
 from brainkernel.learn.quality import Evaluator, Rate
 from brainkernel.learn.stability import Stability, StabilityIndex
 from brainkernel.model import ReleaseResult
@@ -20,19 +21,31 @@ if TYPE_CHECKING:
     from brainkernel.model import Action, Decision, Exec, Feedback, Judgement, Outcome, Refusal
 
 PUBLISH_EVERY_NS = 10_000_000_000
+TELL_EVERY_NS = 60_000_000_000  # of one budget's breaches; the others of a minute are counted
 
 
 class Judging(Report):
     """Keeps the figures of quality and stability. `keep` puts a judgement where a restart finds it."""
 
     def __init__(
-        self, *, config: Config, clock: Clock, figures: Figures, keep: Callable[[Judgement], None], earlier: Iterable[Judgement] = ()
+        self,
+        *,
+        config: Config,
+        clock: Clock,
+        figures: Figures,
+        keep: Callable[[Judgement], None],
+        tell: Callable[[str], None],
+        earlier: Iterable[Judgement] = (),
     ) -> None:
         self._clock = clock
         self._figures = figures
         self._keep = keep
+        self._tell = tell
         self._evaluator = Evaluator(config.quality)
         self._stability = Stability()
+        self._latency = LatencyMonitor()
+        self._told: dict[str, int] = {}  # when each budget's breach was told last
+        self._untold: dict[str, int] = {}
         self._standing: set[int] = set()
         self._lost = 0
         self._publish_ns = 0
@@ -64,6 +77,8 @@ class Judging(Report):
         self._lost = events_lost
         if now_ns >= self._publish_ns:
             self._publish_ns = now_ns + PUBLISH_EVERY_NS
+            for breach in self._latency.check(now_ns):
+                self._on_breach(breach)
             self._publish()
 
     @property
@@ -76,11 +91,21 @@ class Judging(Report):
         """The index of stability now."""
         return self._stability.index(self._clock.boot_ns())
 
+    @property
+    def budgets(self) -> tuple[Use, ...]:
+        """How the latency budgets are kept."""
+        return self._latency.uses(self._clock.boot_ns())
+
     def event(self, event: Exec, *, passed: bool) -> None:
         """Starts say nothing of quality."""
 
     def decision(self, decision: Decision) -> None:
-        """A decision says nothing of its own quality."""
+        """Hold its times against the budgets."""
+        total_ns = next((span.ns for span in decision.spans if span.stage == "total"), None)
+        if total_ns is not None:
+            self._figures.observe(metrics.DECISION_SECONDS, total_ns / 1e9, decision.verdict.tier.value)
+        for breach in self._latency.add(decision, self._clock.boot_ns()):
+            self._on_breach(breach)
 
     def action(self, _decision: Decision, action: Action) -> None:
         """Count a limit once, not each of its steps."""
@@ -108,8 +133,23 @@ class Judging(Report):
         self._evaluator.add(judgement)
         self._keep(judgement)
 
+    def _on_breach(self, breach: Breach) -> None:
+        self._figures.add(metrics.BUDGET_BREACHES, breach.budget, "window" if breach.decision_id is None else "decision")
+        now_ns, told_ns = self._clock.boot_ns(), self._told.get(breach.budget)
+        if told_ns is not None and now_ns - told_ns < TELL_EVERY_NS:
+            self._untold[breach.budget] = self._untold.get(breach.budget, 0) + 1
+            return
+        more = self._untold.pop(breach.budget, 0)
+        self._told[breach.budget] = now_ns
+        self._tell(f"{breach.text}{f'; {more} more since the last such note' if more else ''}")
+
     def _publish(self) -> None:
         figures = self._figures
+        figures.clear(metrics.BUDGET_SECONDS)
+        for use in self.budgets:
+            for name, ms in (("0.5", use.p50_ms), ("0.95", use.p95_ms), ("0.99", use.p99_ms)):
+                if ms is not None:
+                    figures.set(metrics.BUDGET_SECONDS, ms / 1e3, use.budget.name, name)
         figures.set(metrics.STABILITY, self.stability.value)
         figures.clear(metrics.QUALITY)
         figures.clear(metrics.QUALITY_BOUND)

@@ -74,6 +74,11 @@ QUALITY = _gauge("quality_ratio", "How right the decisions were; absent while th
 QUALITY_BOUND = _gauge("quality_bound_ratio", "95 % Wilson interval of quality_ratio.", "measure", "window", "bound")
 QUALITY_SAMPLES = _gauge("quality_samples", "Weight of the samples behind quality_ratio.", "measure", "window")
 STABILITY = _gauge("stability_ratio", "1: the host is calm, people undo nothing and we make no errors.")
+BUDGET_BREACHES = _counter("budget_breaches", "Latency budgets not kept, by one decision or by a window's quantile.", "budget", "by")
+BUDGET_SECONDS = _gauge("budget_window_seconds", "Latency under a budget over the last 5 minutes.", "budget", "quantile")
+DECISION_SECONDS = Metric(
+    "brainkernel_decision_seconds", MetricKind.HISTOGRAM, "From the kernel's event to the decision, by who gave the verdict.", ("tier",)
+)
 FEEDBACK = _counter("feedback", "Words of people about decisions.", "word")
 
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

@@ -6,12 +6,13 @@ import os
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
-from brainkernel.link.control import Counts, QualityFigure, Stability, StageFigures
+from brainkernel.link.control import BudgetFigures, Counts, QualityFigure, Stability, StageFigures
 from brainkernel.model import DecisionKind, ReasonCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from brainkernel.learn.latency import Use
     from brainkernel.learn.quality import Rate
     from brainkernel.learn.stability import StabilityIndex
     from brainkernel.metrics import Figures
@@ -75,6 +76,23 @@ def quality_of(rates: Iterable[Rate]) -> tuple[QualityFigure, ...]:
     """The figures of quality, as the control socket tells them."""
     return tuple(
         QualityFigure(measure=r.measure.value, window=r.window, samples=r.samples, value=r.value, low=r.low, high=r.high) for r in rates
+    )
+
+
+def budgets_of(uses: Iterable[Use]) -> tuple[BudgetFigures, ...]:
+    """How the latency budgets are kept, as the control socket tells it."""
+    return tuple(
+        BudgetFigures(
+            name=use.budget.name,
+            target_ms=use.budget.target_ms,
+            samples=use.samples,
+            breaches=use.breaches,
+            mean_ms=use.mean_ms,
+            p50_ms=use.p50_ms,
+            p95_ms=use.p95_ms,
+            p99_ms=use.p99_ms,
+        )
+        for use in uses
     )
 
 

@@ -10,7 +10,7 @@ from brainkernel.judging import Judging
 from brainkernel.link import control
 from brainkernel.link.frames import Peer
 from brainkernel.metrics import Figures
-from brainkernel.model import DecisionKind
+from brainkernel.model import DecisionKind, Span
 from brainkernel.oversight import Oversight
 from support.nouns import SECOND_NS
 from support.stores import Opened, a_decision, opened
@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 
     from brainkernel.model import Lesson
 
+
+def _raising(text: str) -> None:
+    msg = f"nobody should be told {text!r}"
+    raise AssertionError(msg)
+
+
 ROOT_PEER = Peer(pid=77, uid=0, gid=0)
 
 
 def judging_of(host: Opened, figures: Figures) -> Judging:
     kept = host.store.judgements
-    return Judging(config=Config(), clock=host.clock, figures=figures, keep=kept.save, earlier=kept.all())
+    return Judging(config=Config(), clock=host.clock, figures=figures, keep=kept.save, tell=_raising, earlier=kept.all())
 
 
 def test_words_become_figures_that_outlive_a_restart(tmp_path: Path) -> None:
@@ -49,6 +55,24 @@ def test_words_become_figures_that_outlive_a_restart(tmp_path: Path) -> None:
     assert figures.value(metrics.QUALITY, "false_positive", "1h") == 1 / 11
     assert 0 < figures.value(metrics.QUALITY_BOUND, "false_positive", "1h", "low") < 1 / 11
     assert figures.value(metrics.STABILITY) == 1
+
+
+def test_slow_decisions_are_told_with_their_trace_but_not_each(tmp_path: Path) -> None:
+    """One note a minute per budget, with the stages' times and the count of the others; the metric has them all."""
+    figures, told = Figures(), list[str]()
+    spans = (Span(stage="gate", ns=1_000_000), Span(stage="llm", ns=3_400_000_000), Span(stage="total", ns=3_500_000_000))
+    with opened(tmp_path) as host:
+        judging = Judging(config=Config(), clock=host.clock, figures=figures, keep=host.store.judgements.save, tell=told.append)
+        for number in range(1, 6):
+            judging.decision(a_decision(number, spans=spans))
+        host.clock.advance_to(61 * SECOND_NS)
+        judging.decision(a_decision(6, spans=spans))
+
+    assert told == [
+        "decision 1 broke budget total: 3500 ms, 3000 ms is allowed (gate 1.0, llm 3400.0)",
+        "decision 6 broke budget total: 3500 ms, 3000 ms is allowed (gate 1.0, llm 3400.0); 4 more since the last such note",
+    ]
+    assert figures.value(metrics.BUDGET_BREACHES, "total", "decision") == 6
 
 
 def test_a_rate_disappears_when_its_window_has_passed(tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ class RecordingAgent:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.learned: list[Lesson] = []
+        self.told: list[str] = []
         self.undo_result = ReleaseResult.RESTORED
 
     def status(self) -> Status:
@@ -129,7 +130,9 @@ def serving(directory: Path) -> Iterator[RecordingAgent]:
         with opened(directory / "state", at_ns=0) as opened_store:
             fill(opened_store.store.decisions)
             store, figures = opened_store.store, Figures()
-            judging = Judging(config=Config(), clock=opened_store.clock, figures=figures, keep=store.judgements.save)
+            judging = Judging(
+                config=Config(), clock=opened_store.clock, figures=figures, keep=store.judgements.save, tell=agent.told.append
+            )
             oversight = Oversight(decisions=store.decisions, learn=agent.learned.append, judging=judging, clock=opened_store.clock)
             commands = AgentCommands(agent, store.decisions, oversight)
             server = ControlServer(directory / SOCKET_NAME, commands, SystemClock(), figures)

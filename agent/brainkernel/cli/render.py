@@ -16,7 +16,18 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from brainkernel.cli.terminal import Style
-    from brainkernel.link.control import Acting, Counts, Listing, Noted, QualityFigure, Releases, Stability, StageFigures, Status
+    from brainkernel.link.control import (
+        Acting,
+        BudgetFigures,
+        Counts,
+        Listing,
+        Noted,
+        QualityFigure,
+        Releases,
+        Stability,
+        StageFigures,
+        Status,
+    )
 
 CATEGORY_COLOURS = {
     "system_critical": "cyan",
@@ -78,6 +89,7 @@ def status_lines(status: Status, style: Style) -> list[str]:
     lines += ["", *count_lines(status.counts)]
     if status.stages:
         lines += ["", *stage_lines(status.stages)]
+    lines += budget_lines(status.budgets)
     lines += quality_lines(status.quality, status.stability)
     return lines + [style.paint(f"note: {shown(notice)}", "yellow") for notice in status.notices]
 
@@ -98,6 +110,17 @@ def stage_lines(stages: Iterable[StageFigures]) -> list[str]:
     """One row per stage with its latencies."""
     rows = [f"{s.stage:<16}{s.count:>9}{s.p50_ms:>11.2f}{s.p95_ms:>11.2f}{s.p99_ms:>11.2f}" for s in stages]
     return [f"{'stage':<16}{'count':>9}{'p50 ms':>11}{'p95 ms':>11}{'p99 ms':>11}", *rows]
+
+
+def budget_lines(budgets: Iterable[BudgetFigures]) -> list[str]:
+    """One row per latency budget that something was measured under."""
+    rows = [
+        f"{b.name:<20}{b.target_ms:>7.0f}{b.samples:>9}{b.mean_ms:>11.2f}{b.p50_ms:>11.2f}{b.p95_ms:>11.2f}{b.p99_ms:>11.2f}{b.breaches:>10}"
+        for b in budgets
+        if b.mean_ms is not None
+    ]
+    heads = f"{'budget (5 min)':<20}{'ms':>7}{'count':>9}{'mean ms':>11}{'p50 ms':>11}{'p95 ms':>11}{'p99 ms':>11}{'breaches':>10}"
+    return ["", heads, *rows] if rows else []
 
 
 def quality_lines(figures: Iterable[QualityFigure], stability: Stability | None) -> list[str]:

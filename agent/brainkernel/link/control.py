@@ -104,6 +104,19 @@ class QualityFigure(msgspec.Struct, frozen=True, kw_only=True):
     high: float | None = None
 
 
+class BudgetFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One latency budget of learn/latency.py over the last 5 minutes; None where nothing was measured."""
+
+    name: str
+    target_ms: float
+    samples: int
+    breaches: int  # since the start
+    mean_ms: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+    p99_ms: float | None = None
+
+
 class Stability(msgspec.Struct, frozen=True):
     """How calm the host is and how well we behave: 1 is best. What each part takes from it is in [0, 1]."""
 
@@ -129,6 +142,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     resident_bytes: int = 0
     quality: tuple[QualityFigure, ...] = ()
     stability: Stability | None = None
+    budgets: tuple[BudgetFigures, ...] = ()
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
