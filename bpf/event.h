@@ -22,6 +22,7 @@ enum event_limits {
 	 * ring with one exec, and is about four times the longest line of a kernel build.
 	 */
 	ARGV_BYTES = 4096,
+	ARGV_HASHED_BYTES = 512,	/* longer ones have no hash, so are reported each time */
 };
 
 /* One version of one file. Two equal ones are equal byte by byte. */
@@ -65,6 +66,7 @@ enum exec_flags {
 struct exec_event {
 	struct event_header header;
 	struct file_id exe;
+	__u64 argv_hash;	/* of known programs flagged always, see struct invocation; 0: none */
 	__u32 uid;
 	__u32 euid;
 	__u32 loginuid;		/* of the audit session; ~0: none */
@@ -77,7 +79,7 @@ struct exec_event {
 	char comm[COMM_BYTES];
 	char payload[LINEAGE_MAX * 56 + FILENAME_BYTES + ARGV_BYTES];
 };
-_Static_assert(__builtin_offsetof(struct exec_event, payload) == 104, "wire.py decodes 104 bytes and the payload");
+_Static_assert(__builtin_offsetof(struct exec_event, payload) == 112, "wire.py decodes 112 bytes and the payload");
 
 struct exit_event {
 	struct event_header header;
@@ -129,6 +131,17 @@ struct known_program {
 };
 _Static_assert(sizeof(struct known_program) == 16, "wire.py packs 16 bytes");
 
+/*
+ * A program flagged always, with exactly these arguments; user space inserts the hash that a record told it. SipHash-1-3
+ * of all bytes of argv, with a key made at load that nobody without CAP_BPF can read: two command lines collide once in
+ * 2^64, and nobody can look for a pair.
+ */
+struct invocation {
+	struct identity program;
+	__u64 argv_hash;
+};
+_Static_assert(sizeof(struct invocation) == 48, "wire.py packs 48 bytes");
+
 /* Token bucket of one cgroup, as a virtual schedule (GCRA): one word to move, no timer to refill it. */
 struct bucket {
 	__u64 due_ns;		/* CLOCK_BOOTTIME up to which its tokens are spent */
@@ -179,10 +192,11 @@ struct settings {
 	__u64 token_interval_ns;	/* one exec record per this time and cgroup; 0: no limit */
 	__u64 token_depth_ns;		/* how much of it may be spent at once */
 	__u64 wake_bytes;		/* unread bytes at which even a record that can wait wakes the consumer */
+	__u64 argv_key[2];		/* random */
 	__u32 all_events;		/* 1: the gate counts but keeps nothing back */
 	__u32 zero;
 };
-_Static_assert(sizeof(struct settings) == 32, "wire.py packs 32 bytes");
+_Static_assert(sizeof(struct settings) == 48, "wire.py packs 48 bytes");
 
 /* What this kernel's structs turned out to have; written by the first task snapshot. */
 enum abilities {

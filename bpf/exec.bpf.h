@@ -142,7 +142,7 @@ static __always_inline __u64 fill_payload(struct cpu_counters *c, struct exec_ev
 }
 
 static __always_inline int send_exec(struct cpu_counters *c, struct task_struct *task, struct linux_binprm *bprm,
-				     struct identity *identity, __u32 flags, bool urgent)
+				     struct invocation *invocation, __u32 flags, bool urgent)
 {
 	union any_event *record = scratch_here();
 	struct exec_event *e;
@@ -156,8 +156,9 @@ static __always_inline int send_exec(struct cpu_counters *c, struct task_struct 
 		COUNT(c->exec.suppressed);
 		return 0;
 	}
-	e->exe = identity->exe;
-	e->uid = identity->uid;
+	e->exe = invocation->program.exe;
+	e->argv_hash = invocation->argv_hash;
+	e->uid = invocation->program.uid;
 	e->euid = task->cred->euid.val;
 	e->loginuid = loginuid_of(task);
 	e->tty = tty_of(task);
@@ -189,9 +190,10 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binprm *bprm)
 {
 	struct cpu_counters *c = counters_here();
-	struct identity identity = {};
+	struct invocation invocation = {};
 	struct known_program *program;
 	__u32 tgid = task->tgid;
+	__u64 *met = NULL;
 	bool always;
 
 	if (!c)
@@ -201,20 +203,27 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t old_pid, struct linux_binp
 		COUNT(c->exec.own);
 		return 0;
 	}
-	fill_identity(&identity, task, bprm);
-	program = bpf_map_lookup_elem(&known, &identity);
+	fill_identity(&invocation.program, task, bprm);
+	program = bpf_map_lookup_elem(&known, &invocation.program);
 	if (program)
 		COUNT(program->count);
 	always = program && (program->flags & KNOWN_ALWAYS);
+	if (always) {
+		invocation.argv_hash = argv_hash_of(task);
+		if (invocation.argv_hash)
+			met = bpf_map_lookup_elem(&invocations, &invocation);
+		if (met)
+			COUNT(*met);
+	}
 	/*
 	 * Known: no record. Unless user space believes that this process runs something else: a shell it was told of
 	 * that now becomes this program. Otherwise it would blame the shell for what the program does.
 	 */
-	if (program && !always && !settings.all_events && !bpf_map_lookup_elem(&tracked, &tgid)) {
+	if (program && (!always || met) && !settings.all_events && !bpf_map_lookup_elem(&tracked, &tgid)) {
 		COUNT(c->exec.known);
 		return 0;
 	}
-	if (send_exec(c, task, bprm, &identity, program ? EXEC_REMEMBERED : 0, !program || always))
+	if (send_exec(c, task, bprm, &invocation, program ? EXEC_REMEMBERED : 0, !program || always))
 		COUNT(c->exec.failed);
 	return 0;
 }

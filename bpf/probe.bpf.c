@@ -3,6 +3,7 @@
  * The kernel side: what it keeps, and where each program is.
  *
  * common  counters, wakeups, and what several programs read of a task
+ * siphash the hash of argv
  * exec    a program began: the gate, flood control, the record
  * exit    a process ended
  * fork    a process was made
@@ -37,6 +38,7 @@ union any_event {
 	struct exit_event exit;
 	struct fork_event fork;
 	struct task_record task;
+	__u64 words[ARGV_HASHED_BYTES / 8 + 1];
 	enum event_kind kind;
 	enum exec_flags exec_flags;
 	enum known_flags known_flags;
@@ -58,6 +60,14 @@ struct {
 	__type(key, struct identity);
 	__type(value, struct known_program);
 } known SEC(".maps");
+
+/* Invocations of programs flagged always that need no record any more, with how often they were met. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct invocation);
+	__type(value, __u64);
+} invocations SEC(".maps");
 
 /* Processes of which user space has an exec record: tgid to start_ns. */
 struct {
@@ -111,6 +121,7 @@ struct {
 } abilities SEC(".maps");
 
 #include "common.bpf.h"
+#include "siphash.bpf.h"
 #include "exec.bpf.h"
 #include "exit.bpf.h"
 #include "fork.bpf.h"

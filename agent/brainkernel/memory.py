@@ -42,10 +42,16 @@ class Memory:
         self._loader.remember_many((k.identity, is_always(k.identity.exe)) for k in known)
         return len(known)
 
-    def met(self, event: Exec) -> None:
-        """Keep one program start that was handled; the kernel only counts it from now on."""
+    def met(self, event: Exec, nothing_new: bool) -> None:
+        """Keep one program start that was handled; the kernel only counts it from now on.
+
+        One that is judged by its arguments is reported again, unless `nothing_new` was found in just these: what was
+        worth a thought is seen a second time before it goes quiet.
+        """
         always, now_ns = is_always(event.exe), self._clock.wall_ns()
         self._loader.remember(event.identity, always=always)
+        if always and nothing_new:
+            self._loader.remember_arguments(event)
         self._store.meet(event.identity, now_ns, always=always)
         if (shape := shape_of(event)) is not None:
             self._store.meet_shape(shape_digest_of(event.exe, shape), now_ns)
@@ -54,7 +60,7 @@ class Memory:
         """Learn a program that ran before we did: it is known from now on, without having been judged."""
         shape = shape_of(event)
         self._baseline.learn(event.identity, None if shape is None else shape_digest_of(event.exe, shape))
-        self.met(event)
+        self.met(event, nothing_new=False)
 
     def flush(self) -> None:
         """Hand the CPU habits to the store, once a minute."""

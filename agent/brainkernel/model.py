@@ -108,6 +108,7 @@ class Exec:
     tty: int = 0  # device number, 0: no controlling terminal
     loginuid: int | None = None
     marks: frozenset[Mark] = frozenset()
+    argv_hash: int = 0  # of all arguments, keyed, by the gate in the kernel; 0: it made none
     ancestors: tuple[Ancestor, ...] = ()  # nearest first, so the parent is the first one
 
     @property

@@ -41,11 +41,11 @@ class Starts:
         lineage: Lineage,
         figures: Figures,
         report: Report,
-        remember: Callable[[Exec], None],
+        remember: Callable[[Exec, bool], None],
         waiting: Callable[[], list[tuple[Suspect, Verdict]]],
         answered: Callable[[Suspect], None],
     ) -> None:
-        """Take the stages and who is told; `remember` teaches the gate in the kernel, `waiting` gives what the LLM answered, `answered` is told of whom."""
+        """Take the stages and who is told; `remember` teaches the gate in the kernel (True: nothing was new about this start), `waiting` gives what the LLM answered, `answered` is told of whom."""
         self._stages = stages
         self._lineage = lineage
         self._figures = figures
@@ -73,7 +73,7 @@ class Starts:
         self._lineage.on_exec(event)
         judged = consider(event, self._stages)
         # Only now: what the kernel's gate knows, it does not report any more.
-        self._remember(event)
+        self._remember(event, judged is None)
         self._report.event(event, passed=judged is not None)
         if judged is None:
             return

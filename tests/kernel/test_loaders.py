@@ -114,6 +114,21 @@ def test_program_flagged_always_is_reported_each_time(observe: Opener, lingering
     assert run_watched(witness, lingering, "0.31").argv == (str(lingering), "0.31")
 
 
+def test_program_flagged_always_is_quiet_with_arguments_that_are_known(observe: Opener, lingering: Path) -> None:
+    """A shell that runs the same script every minute is reported until its arguments were dealt with, others ever after."""
+    witness = observe()
+    witness.loader.remember(run_watched(witness, lingering, "0.3").identity, always=True)
+    taken = witness.loader.remember_arguments(run_watched(witness, lingering, "0.31"))
+    before = witness.loader.counters().exec.known
+
+    quiet = run_quietly(witness, lingering, "0.31")
+    wait_until("it to be counted", lambda: witness.drain() is not None and witness.loader.counters().exec.known > before)
+
+    assert taken
+    assert execs_of(witness, quiet, lingering) == []
+    assert run_watched(witness, lingering, "0.32").argv == (str(lingering), "0.32")
+
+
 def test_process_is_followed_from_fork_to_exit(observe: Opener, lingering: Path) -> None:
     """Fork, exec and exit of one process have one key; the exit code is that of wait(2), where it can be seen."""
     witness = observe(all_events=True)

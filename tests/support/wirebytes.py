@@ -20,6 +20,7 @@ def an_exec_record(
     ino: int = 3,
     flags: int = 0,
     argv_total: int | None = None,
+    argv_hash: int = 0,
     uid: int = 1000,
     tty: int = 0,
     loginuid: int = wire.NO_LOGINUID,
@@ -27,7 +28,7 @@ def an_exec_record(
     """One struct exec_event with its payload."""
     fixed = wire.EXEC.struct.pack(
         *(60, 50, 40, tgid, wire.Kind.EXEC),
-        *(ino, 2, 1, 0),
+        *(ino, 2, 1, 0, argv_hash),
         *(uid, uid, loginuid, tty),
         *(len(argv) if argv_total is None else argv_total, len(argv), len(filename), flags, len(lineage), comm),
     )

@@ -97,6 +97,7 @@ class EventAssembly:
             tty=os.makedev(record.tty >> _MINOR_BITS, record.tty & _MINOR_MASK) if record.tty else 0,
             loginuid=None if record.loginuid == wire.NO_LOGINUID else record.loginuid,
             marks=_marks_of(record, exe),
+            argv_hash=record.argv_hash,
             ancestors=ancestors,
         )
 

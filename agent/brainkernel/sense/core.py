@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from brainkernel.clock import Clock
-    from brainkernel.model import Identity, ProcessEvent, TaskSample
+    from brainkernel.model import Exec, Identity, ProcessEvent, TaskSample
     from brainkernel.sense.runqueue import Histogram
 
 OBJECT_FILE = Path(__file__).parent / "objects" / "probe.bpf.o"
@@ -46,6 +46,8 @@ _INABILITIES = {
     wire.Ability.RUN_DELAY: "the run delay of tasks reads 0: the kernel lacks CONFIG_SCHED_INFO",
     wire.Ability.RSS: "the memory of tasks reads 0: this kernel counts it in a way not known here",
 }
+_INVOCATIONS_MAX = 16384  # as declared in bpf/probe.bpf.c
+_ARGV_KEY = struct.Struct("<QQ")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
@@ -126,12 +128,18 @@ class CoreLoader:
         obj.set_constant(
             ".rodata.settings",
             wire.SETTINGS.struct.pack(
-                interval_ns, interval_ns * options.exec_records_burst, self._ring_bytes // 4, int(options.all_events), 0
+                interval_ns,
+                interval_ns * options.exec_records_burst,
+                self._ring_bytes // 4,
+                *_ARGV_KEY.unpack(os.urandom(16)),
+                int(options.all_events),
+                0,
             ),
         )
         obj.resize_maps({"events": self._ring_bytes, "counters": self._cpus, "waits": self._cpus})
         obj.load()
         self._known = BpfMap(obj.map_fd("known"), wire.IDENTITY.size, wire.KNOWN.size)
+        self._invocations = BpfMap(obj.map_fd("invocations"), wire.INVOCATION.size, _U64.size)
         self._own = BpfMap(obj.map_fd("own"), _U32.size, 1)
         self._buckets = BpfMap(obj.map_fd("buckets"), _U64.size, wire.BUCKET.size)
 
@@ -203,10 +211,22 @@ class CoreLoader:
         self._known.put_many(entries)
         return len(entries)
 
+    def remember_arguments(self, event: Exec) -> bool:
+        """Put this invocation into the gate's map, if the kernel gave its hash."""
+        if event.file is None or not event.argv_hash:
+            return False
+        self._invocations.put(wire.invocation_key(event.file, event.parent_file, event.uid, event.argv_hash), bytes(_U64.size))
+        return True
+
     def forget(self, identity: Identity) -> None:
-        """Take it out of the gate's map."""
-        if identity.file is not None:
-            self._known.delete(wire.identity_key(identity.file, identity.parent_file, identity.uid))
+        """Take it out of the gate's maps."""
+        if identity.file is None:
+            return
+        key = wire.identity_key(identity.file, identity.parent_file, identity.uid)
+        self._known.delete(key)
+        for invocation, _ in self._invocations.items(_INVOCATIONS_MAX):
+            if invocation.startswith(key):
+                self._invocations.delete(invocation)
 
     def exclude(self, tgid: int) -> None:
         """Make it one of ours; its children will be by fork."""

@@ -13,7 +13,7 @@ from brainkernel.errors import SenseError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from brainkernel.model import Identity, ProcessEvent, TaskSample
+    from brainkernel.model import Exec, Identity, ProcessEvent, TaskSample
     from brainkernel.sense.runqueue import Histogram
 
 
@@ -107,6 +107,13 @@ class Loader(Protocol):
 
     def remember_many(self, identities: Iterable[tuple[Identity, bool]]) -> int:
         """The same for many at once, at start; the answer is how many it could take (those with a file)."""
+        ...
+
+    def remember_arguments(self, event: Exec) -> bool:
+        """Let the kernel only count this `always` program whenever it starts with exactly these arguments.
+
+        False if it cannot: they are too long, could not be read, or the program is not remembered as `always` yet.
+        """
         ...
 
     def forget(self, identity: Identity) -> None:

@@ -176,7 +176,7 @@ def _record_of(what: int, time_ns: int, rest: bytes) -> wire.Record | None:
         return wire.ForkRecord(time_ns, 0, tgid, 0, parent_tgid) if pid == tgid else None
     if what == _EXECED:
         _, tgid = _PROCESS.unpack_from(rest)
-        return wire.ExecRecord(time_ns, 0, 0, tgid, b"", 0, 0, wire.NO_LOGINUID, 0, 0, False, "", "", (), b"")
+        return wire.ExecRecord(time_ns, 0, 0, tgid, b"", 0, 0, 0, wire.NO_LOGINUID, 0, 0, False, "", "", (), b"")
     if what == _EXITED:
         pid, tgid, code = _EXIT.unpack_from(rest)
         return wire.ExitRecord(time_ns, 0, tgid, code) if pid == tgid else None

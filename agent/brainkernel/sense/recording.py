@@ -249,6 +249,11 @@ class ReplayLoader:
         del identities
         return 0
 
+    def remember_arguments(self, event: Exec) -> bool:
+        """Do nothing."""
+        del event
+        return False
+
     def forget(self, identity: Identity) -> None:
         """Do nothing."""
 

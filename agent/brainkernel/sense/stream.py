@@ -16,7 +16,7 @@ from brainkernel.sense.usergate import Fate, UserGate
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from brainkernel.model import Identity, ProcessEvent, TaskSample
+    from brainkernel.model import Exec, Identity, ProcessEvent, TaskSample
     from brainkernel.sense.loader import KernelCounters
     from brainkernel.sense.runqueue import Histogram
 
@@ -112,6 +112,10 @@ class StreamLoader(ABC):
     def remember_many(self, identities: Iterable[tuple[Identity, bool]]) -> int:
         """Put them into the gate."""
         return self._gate.remember_many(identities)
+
+    def remember_arguments(self, event: Exec) -> bool:
+        """Put this invocation into the gate."""
+        return self._gate.remember_arguments(event)
 
     def forget(self, identity: Identity) -> None:
         """Take it out of the gate."""

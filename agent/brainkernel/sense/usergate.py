@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from brainkernel.model import Exec, Identity
 
 _KNOWN_MAX = 16384  # as the map `known` of bpf/probe.bpf.c
+_INVOCATIONS_MAX = 2048
 _TRACKED_MAX = 32768  # as the map `tracked`
 _OWN_MAX = 4096
 
@@ -38,6 +39,7 @@ class UserGate:
         """With `all_events` nothing is kept back but what is our own."""
         self._all_events = all_events
         self._known: OrderedDict[bytes, bool] = OrderedDict()  # identity to `always`, least recently used first
+        self._invocations: OrderedDict[tuple[bytes, tuple[str, ...]], None] = OrderedDict()  # of `always` programs
         self._tracked: OrderedDict[int, None] = OrderedDict()  # processes of which an exec was handed out
         self._own: OrderedDict[int, None] = OrderedDict()
         self._fates: Counter[tuple[str, str]] = Counter()
@@ -56,10 +58,25 @@ class UserGate:
         """The same for many; the answer is how many have a file."""
         return sum(self.remember(identity, always=always) for identity, always in identities)
 
+    def remember_arguments(self, event: Exec) -> bool:
+        """Count an `always` program only, when it is started with exactly these arguments; False if they are too long."""
+        key = _key_of(event)
+        if not self._known.get(key) or not event.argv or sum(map(len, event.argv)) > wire.ARGV_HASHED_BYTES:
+            return False
+        # Compared whole: here it costs nothing, and needs no thought about collisions.
+        self._invocations[key, event.argv] = None
+        if len(self._invocations) > _INVOCATIONS_MAX:
+            self._invocations.popitem(last=False)
+        return True
+
     def forget(self, identity: Identity) -> None:
         """Report this program again."""
-        if identity.file is not None:
-            self._known.pop(wire.identity_key(identity.file, identity.parent_file, identity.uid), None)
+        if identity.file is None:
+            return
+        key = wire.identity_key(identity.file, identity.parent_file, identity.uid)
+        self._known.pop(key, None)
+        for invocation in [i for i in self._invocations if i[0] == key]:
+            del self._invocations[invocation]
 
     def exclude(self, tgid: int) -> None:
         """Make a process ours; what it forks will be too."""
@@ -115,11 +132,18 @@ class UserGate:
         )
 
     def _is_known(self, event: Exec) -> bool:
-        if event.file is None:
-            return False
-        key = wire.identity_key(event.file, event.parent_file, event.uid)
+        key = _key_of(event)
         always = self._known.get(key)
         if always is None:
             return False
         self._known.move_to_end(key)
-        return not always
+        if not always:
+            return True
+        if (key, event.argv) not in self._invocations:
+            return False
+        self._invocations.move_to_end((key, event.argv))
+        return True
+
+
+def _key_of(event: Exec) -> bytes:
+    return wire.identity_key(event.file, event.parent_file, event.uid) if event.file is not None else b""

@@ -48,6 +48,7 @@ COMM_BYTES = 16
 LINEAGE_MAX = 7
 FILENAME_BYTES = 1024
 ARGV_BYTES = 4096
+ARGV_HASHED_BYTES = 512
 WAIT_SLOTS = 64
 NO_LOGINUID = 0xFFFF_FFFF
 
@@ -58,6 +59,7 @@ EXEC = Layout(
     "exec_event",
     ("header", HEADER.letters),
     ("exe", FILE_ID.letters),
+    ("argv_hash", "Q"),
     ("uid", "I"),
     ("euid", "I"),
     ("loginuid", "I"),
@@ -85,6 +87,7 @@ TASK = Layout(
     ("comm", "16s"),
 )
 IDENTITY = Layout("identity", ("exe", FILE_ID.letters), ("parent_ino", "Q"), ("parent_dev", "I"), ("uid", "I"))
+INVOCATION = Layout("invocation", ("program", IDENTITY.letters), ("argv_hash", "Q"))
 KNOWN = Layout("known_program", ("count", "Q"), ("flags", "I"), ("zero", "I"))
 BUCKET = Layout("bucket", ("due_ns", "Q"), ("suppressed", "Q"))
 FATES = Layout("fates", *((name, "Q") for name in ("seen", "own", "known", "submitted", "suppressed", "failed")))
@@ -98,8 +101,16 @@ COUNTERS = Layout(
     ("spare", "8Q"),
 )
 WAITS = Layout("wait_histogram", ("slots", f"{WAIT_SLOTS}Q"))
-SETTINGS = Layout("settings", ("token_interval_ns", "Q"), ("token_depth_ns", "Q"), ("wake_bytes", "Q"), ("all_events", "I"), ("zero", "I"))
-LAYOUTS = (FILE_ID, HEADER, ANCESTOR, EXEC, EXIT, FORK, TASK, IDENTITY, KNOWN, BUCKET, FATES, COUNTERS, WAITS, SETTINGS)
+SETTINGS = Layout(
+    "settings",
+    ("token_interval_ns", "Q"),
+    ("token_depth_ns", "Q"),
+    ("wake_bytes", "Q"),
+    ("argv_key", "2Q"),
+    ("all_events", "I"),
+    ("zero", "I"),
+)
+LAYOUTS = (FILE_ID, HEADER, ANCESTOR, EXEC, EXIT, FORK, TASK, IDENTITY, INVOCATION, KNOWN, BUCKET, FATES, COUNTERS, WAITS, SETTINGS)
 
 FAILURES = ("ring_full", "argv_fault", "filename_fault", "track", "bucket")  # enum failure, in its order
 
@@ -145,6 +156,7 @@ class ExecRecord(NamedTuple):
     cgroup_id: int
     tgid: int
     exe: bytes  # for file_id_of
+    argv_hash: int  # 0: none
     uid: int
     euid: int
     loginuid: int
@@ -202,6 +214,7 @@ class TaskRecord(NamedTuple):
 
 Record = ExecRecord | ExitRecord | ForkRecord
 
+_U64 = struct.Struct("<Q")
 _unpack_exec = EXEC.struct.unpack_from
 _unpack_exit = EXIT.struct.unpack_from
 _unpack_fork = FORK.struct.unpack_from
@@ -231,7 +244,7 @@ def _exec_of(data: bytes) -> ExecRecord:
         msg = f"an exec record of {len(data)} bytes is cut"
         raise WireError(msg)
     (
-        time_ns, start_ns, cgroup_id, tgid, _, _, _, _, _,
+        time_ns, start_ns, cgroup_id, tgid, _, _, _, _, _, argv_hash,
         uid, euid, loginuid, tty, argv_total, argv_bytes, filename_bytes, flags, ancestors, comm,
     ) = _unpack_exec(data)  # fmt: skip
     filename_at = _EXEC_SIZE + ancestors * ANCESTOR.size
@@ -245,6 +258,7 @@ def _exec_of(data: bytes) -> ExecRecord:
         cgroup_id,
         tgid,
         data[_EXE],
+        argv_hash,
         uid,
         euid,
         loginuid,
@@ -295,6 +309,11 @@ def task_records_of(raw: bytes) -> Iterator[TaskRecord]:
 def identity_key(file: FileId, parent: FileId | None, uid: int) -> bytes:
     """The gate's key for a program; `parent` is None for a kernel thread."""
     return IDENTITY.struct.pack(file.ino, file.ctime_ns, file.dev, 0, parent.ino if parent else 0, parent.dev if parent else 0, uid)
+
+
+def invocation_key(file: FileId, parent: FileId | None, uid: int, argv_hash: int) -> bytes:
+    """The gate's key for a program with exactly these arguments."""
+    return identity_key(file, parent, uid) + _U64.pack(argv_hash)
 
 
 def known_value(*, always: bool) -> bytes:
