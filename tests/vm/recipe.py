@@ -25,12 +25,18 @@ _SESSIONS = (  # a login through sshd, PAM and logind, as a person's
     "openssh-client",
     "openssh-server",
 )
-_AGENT = (  # what the agent's package will depend on
-    "iproute2",
+_AGENT = (  # what the agent's package depends on or recommends: the VM has no network to fetch it from
+    "ca-certificates",
     "libbpf1",
+    "libnss-systemd",
     "python3",
     "python3-bpfcc",
+    "python3-jeepney",
+    "python3-prometheus-client",
+    "python3-psutil",
+    "python3-yaml",
 )
+_INSTRUMENTS = ("bpftool", "iproute2")
 _LOAD = ("stress-ng",)
 
 
@@ -39,7 +45,7 @@ class Recipe:
     """One image. Two recipes with the same digest build the same image, but for newer Debian packages."""
 
     suite: str
-    packages: tuple[str, ...] = field(default=_SYSTEM + _SESSIONS + _AGENT + _LOAD)
+    packages: tuple[str, ...] = field(default=_SYSTEM + _SESSIONS + _AGENT + _INSTRUMENTS + _LOAD)
     has_security_archive: bool = True
     # Run in the new root, after the packages and the overlay are there.
     commands: tuple[str, ...] = (

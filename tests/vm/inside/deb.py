@@ -1,0 +1,149 @@
+"""The agent as a package: installed by dpkg, run by systemd, and gone again without a trace."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import site
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vm.inside.agent import CONFIG, CONFIG_DIR, RULES, STATE_DIR
+from vm.inside.systemd import property_of
+from vm.inside.waiting import output_of, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = "brainkernel-agent"
+DAEMON, GATEWAY = "brainkernel.service", "brainkernel-gateway.service"
+COMMAND = "/usr/bin/brainkernel"
+LOCAL_CONFIG = CONFIG_DIR / "conf.d" / "50-local.toml"
+METRICS_URL = "http://127.0.0.1:9750/metrics"
+START_S = 90.0  # under emulation
+_FOLDER = Path("/payload/deb")
+# What lets the other tests run the checkout: it must not help the package.
+_CHECKOUT = (Path(site.getsitepackages()[0], "payload.pth"), Path("/usr/local/bin/brainkernel"))
+
+
+def the_deb() -> Path:
+    """The package that was built; the test is skipped where none was."""
+    found = list(_FOLDER.glob("*.deb"))
+    if not found:
+        pytest.skip("no package in dist/: run ./scripts/build-deb, or ./scripts/test-vm without -k, or with -k deb")
+    return found[0]
+
+
+def another_version(version: str, scratch: Path) -> Path:
+    """Repack the package with another version number."""
+    tree = scratch / version
+    output_of("dpkg-deb", "-R", str(the_deb()), str(tree))
+    _replace(tree / "DEBIAN/control", r"^Version: .*", f"Version: {version}")
+    _replace(tree / "DEBIAN/preinst", r'gt "[^"]*"', f'gt "{version}"')
+    _replace(tree / "usr/lib/brainkernel/brainkernel/__init__.py", r'^__version__ = ".*"', f'__version__ = "{version}"')
+    deb = scratch / f"{version}.deb"
+    output_of("dpkg-deb", "--root-owner-group", "-Znone", "-b", str(tree), str(deb))
+    shutil.rmtree(tree)
+    return deb
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep the checkout out of sight, and what other tests of the agent left."""
+    for folder in (CONFIG_DIR, STATE_DIR):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in _CHECKOUT:
+        file.rename(file.with_suffix(".aside"))
+    try:
+        yield
+    finally:
+        for file in _CHECKOUT:
+            file.with_suffix(".aside").rename(file)
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Install the package on a host that never saw the agent, and wait for both services; purge it at the end."""
+    deb = the_deb()
+    try:
+        dpkg("-i", str(deb))
+        wait_until(lambda: active(DAEMON) and active(GATEWAY), "both services", within_s=START_S)
+        yield
+    except Exception as error:
+        error.add_note(journal()[-8000:])
+        raise
+    finally:
+        subprocess.run(["dpkg", "--purge", PACKAGE], check=False, capture_output=True)
+
+
+def dpkg(*arguments: str) -> str:
+    """Run dpkg as apt does, without questions; what it said, errors included."""
+    done = subprocess.run(
+        ["dpkg", *arguments], capture_output=True, text=True, check=False, env={"DEBIAN_FRONTEND": "noninteractive", **_PATH}
+    )
+    assert done.returncode == 0, f"dpkg {arguments}: {done.stdout}{done.stderr}"
+    return done.stdout + done.stderr
+
+
+_PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+
+
+def configure_to_enforce() -> None:
+    """Write what the tests' rules and limits need, and let the daemon follow it."""
+    (CONFIG_DIR / "rules.d" / "test.yaml").write_text(RULES)
+    LOCAL_CONFIG.write_text(CONFIG + '\n[agent]\nmode = "enforce"\n')
+    output_of("systemctl", "reload", DAEMON)
+    wait_until(lambda: status()["mode"] == "enforce", "the new mode")
+
+
+def status() -> dict[str, Any]:
+    """What the agent says of itself."""
+    found: dict[str, Any] = json.loads(output_of(COMMAND, "status", "--json"))
+    return found
+
+
+def active(unit: str) -> bool:
+    """Whether the unit runs."""
+    return property_of(unit, "ActiveState") == "active"
+
+
+def main_pid(unit: str) -> int:
+    """The main process of a service; 0: there is none now."""
+    return int(property_of(unit, "MainPID"))
+
+
+def metrics() -> str:
+    """What Prometheus would get; empty while nobody answers."""
+    return subprocess.run(["python3", "-c", _FETCH, METRICS_URL], capture_output=True, text=True, check=False).stdout
+
+
+_FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1], timeout=5).read().decode())"
+
+
+def connected() -> bool:
+    """Whether the gateway has the daemon."""
+    return "brainkernel_daemon_connected 1.0" in metrics()
+
+
+def journal() -> str:
+    """All that both services said."""
+    return output_of("journalctl", "--no-pager", "-o", "cat", "-u", DAEMON, "-u", GATEWAY)
+
+
+def exposure_of(unit: str) -> float:
+    """What `systemd-analyze security` counts, 0 (safe) to 10."""
+    said = output_of("systemd-analyze", "security", "--no-pager", unit)
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", said)
+    assert found, said
+    return float(found[1])
+
+
+def _replace(file: Path, pattern: str, replacement: str) -> None:
+    text, count = re.subn(pattern, replacement, file.read_text(), flags=re.MULTILINE)
+    assert count == 1, f"{file}: {count} times {pattern}"
+    file.write_text(text)
