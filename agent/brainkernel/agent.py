@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from brainkernel.link.messages import Hello
     from brainkernel.metrics import Figures
     from brainkernel.model import Action, Decision, Lesson, Outcome
+    from brainkernel.oversight import Oversight
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
     from brainkernel.sense.pressure import Pressure
@@ -83,6 +84,7 @@ class Parts:
     store: Store
     experience: Experience
     judging: Judging
+    oversight: Oversight
     figures: Figures
     switch: Switch
     report: Report
@@ -132,6 +134,7 @@ class Agent:
         if self.control is not None:
             self.control.expire()
         self._count()
+        self._p.oversight.tick()
         self._p.judging.tick(self._p.chosen.loader.counters().lost)
         self._p.flush()
         self._p.store.flush()

@@ -68,14 +68,32 @@ class AgentCommands:
                 if not self._record(decision_id).active:
                     msg = f"no limit of decision {decision_id} stands; `brainkernel list --active` shows those that do"
                     raise UsageError(msg)
+                self._oversight.note(control.UNDO, peer, decision_id)
                 self._agent.undo(decision_id, answer)
             case control.RELEASE_ALL:
+                self._oversight.note(control.RELEASE_ALL, peer)
                 self._agent.release_all_now(answer)
             case control.PAUSE | control.RESUME:
+                self._oversight.note(request.command, peer)
                 answer(self._agent.set_paused(paused=request.command == control.PAUSE))
+            case _:
+                answer(self._oversee(request, peer))
+
+    def _oversee(self, request: ControlRequest, peer: Peer) -> msgspec.Struct:
+        oversight = self._oversight
+        match request.command:
+            case control.PENDING:
+                return oversight.pending()
+            case control.APPROVE | control.DENY:
+                allowed = request.command == control.APPROVE
+                return oversight.answer(_arguments(request, control.AnswerArguments), peer, allowed=allowed)
+            case control.AUDIT:
+                return oversight.audit(_arguments(request, control.AuditArguments).limit)
             case control.FEEDBACK:
                 said = _arguments(request, control.FeedbackArguments)
-                answer(self._oversight.feedback(self._record(said.id).decision, said, peer))
+                return oversight.feedback(self._record(said.id).decision, said, peer)
+        msg = f"{request.command} is not a command of this daemon"
+        raise UsageError(msg)
 
     def _list(self, arguments: control.ListArguments) -> control.Listing:
         pid = int(arguments.program) if arguments.program.isdecimal() else None

@@ -19,6 +19,7 @@ from brainkernel.classify.model import LocalModel, ModelTier
 from brainkernel.classify.tiers import CacheTier, RulesTier
 from brainkernel.commands import AgentCommands
 from brainkernel.control import ControlServer
+from brainkernel.decide.approvals import Approvals
 from brainkernel.decide.safety import protection_of
 from brainkernel.deciding import Deciding
 from brainkernel.enrich.enricher import Enricher
@@ -99,6 +100,7 @@ class _Composition:
         self.switch = Switch(config.agent.mode)
         self.baseline = Baseline()
         self.experience = Experience()
+        self.approvals = Approvals()
         self.table = ProcessTable()
         self.proc = ProcFs(paths.proc)
         self.notices: list[str] = []
@@ -107,7 +109,15 @@ class _Composition:
         self.facts = host.read_facts(self.paths.root)
         self.store = open_store(self.paths.state_dir, self.config.store, self.clock, self._notice)
         self.judging = self._judging()
-        self.oversight = Oversight(decisions=self.store.decisions, learn=self._learn, judging=self.judging, clock=self.clock)
+        self.oversight = Oversight(
+            decisions=self.store.decisions,
+            log=self.store.audit,
+            approvals=self.approvals,
+            judging=self.judging,
+            clock=self.clock,
+            learn=self._learn,
+            reconsider=self._reconsider,
+        )
         self.report = Everybody((Archive(self.store.decisions, self.clock), self.judging, self.outside))
         self.loader = self._loader()
         self.memory = Memory(self.baseline, self.loader.loader, self.store.baselines, self.clock)
@@ -219,6 +229,7 @@ class _Composition:
                 store=self.store,
                 experience=self.experience,
                 judging=self.judging,
+                oversight=self.oversight,
                 figures=self.figures,
                 switch=self.switch,
                 report=self.report,
@@ -249,6 +260,7 @@ class _Composition:
             clock=self.clock,
             switch=self.switch,
             experience=self.experience,
+            approvals=self.approvals,
             table=self.table,
             proc_root=self.paths.proc,
             own=own_family(self.paths.proc),
@@ -276,6 +288,9 @@ class _Composition:
     # The watch and the decisions need each other, as do the watch and the agent: bound late.
     def _lease_ns_for(self, suspect: Suspect) -> int:
         return self.watch.lease_ns_for(suspect)
+
+    def _reconsider(self, key: ProcessKey) -> None:
+        self.watch.reconsider(key)
 
     def _answered(self, suspect: Suspect) -> None:
         self.watch.reconsider(suspect.key)

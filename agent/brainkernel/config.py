@@ -133,6 +133,12 @@ class Store(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     decisions_max: Annotated[int, Meta(ge=100), _setting("oldest decisions beyond this number are deleted")] = 50_000
 
 
+class Approvals(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Limits that wait for a person, where `policy.CATEGORY.approval` says so."""
+
+    timeout_s: Annotated[Seconds, _setting("without an answer in this time the answer is no")] = 600.0
+
+
 Weight = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -159,6 +165,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     http: Http = Http()
     store: Store = Store()
     quality: Quality = Quality()
+    approvals: Approvals = Approvals()
 
 
 _LIMIT = re.compile(r"(?:cpu_weight=(?P<weight>\d{1,5})|(?P<idle>idle)|cpu_quota=(?P<quota>\d+(?:\.\d+)?)%)")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+from brainkernel.decide.approvals import Consent
 from brainkernel.decide.decision import Circumstances, decide
 from brainkernel.decide.safety import Surroundings
 from brainkernel.enrich.standing import read_standing
+from brainkernel.model import DecisionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
     from brainkernel.agent import Switch
     from brainkernel.clock import Clock
     from brainkernel.config import Config
+    from brainkernel.decide.approvals import Approvals
     from brainkernel.enrich.table import ProcessTable
     from brainkernel.learn.experience import Experience
     from brainkernel.model import Decision, Suspect, Symptom, Verdict
 
+NS_PER_S = 1_000_000_000
 MINUTE_NS = 60_000_000_000
 
 
@@ -33,6 +37,7 @@ class Deciding:
         clock: Clock,
         switch: Switch,
         experience: Experience,
+        approvals: Approvals,
         table: ProcessTable,
         proc_root: Path,
         own: frozenset[int],
@@ -44,6 +49,7 @@ class Deciding:
         self._clock = clock
         self._switch = switch
         self._experience = experience
+        self._approvals = approvals
         self._table = table
         self._proc_root = proc_root
         self._own = own
@@ -62,10 +68,13 @@ class Deciding:
             symptom=symptom,
             surroundings=self._surroundings(suspect, now_ns) if symptom else None,
             learned=self._experience.objection(suspect.identity, self._clock.wall_ns()) if symptom else None,
+            consent=self._approvals.consent(suspect, verdict.category, now_ns) if symptom else Consent.ASK,
             lease_ns=self._lease_ns_for(suspect) if symptom else 0,
             enforce=self._switch.enforces,
         )
         decision = decide(suspect, verdict, circumstances, self.config)
+        if decision.kind is DecisionKind.PENDING:
+            self._approvals.ask(decision, now_ns, int(self.config.approvals.timeout_s * NS_PER_S))
         if decision.acts:
             self._acted_ns.append(now_ns)
         return decision

@@ -386,6 +386,7 @@ class DecisionKind(enum.StrEnum):
 
     NOTE = "note"  # known now, nothing hurts
     LIMIT = "limit"  # to be limited (in mode observe: would be)
+    PENDING = "pending"  # to be limited if a person approves
     REFUSED = "refused"  # hurts, but a safety rule forbids
     LEAVE = "leave"  # hurts, but the policy has no limit for what it is
 
@@ -411,6 +412,22 @@ class Decision:
     acts: bool = False  # mode enforce, not paused: `act` may write
     lease_ns: int = 0  # how long the limit may stand without being renewed
     spans: tuple[Span, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One deed of a person (or of the agent, where `uid` is None) that is to be accounted for."""
+
+    time_ns: int  # CLOCK_REALTIME
+    deed: str  # "approve", "deny_always", "timed_out", "pause" ...
+    uid: int | None = None  # by SO_PEERCRED
+    pid: int | None = None
+    decision_id: int | None = None
+    exe: str = ""
+    script: str = ""
+    category: str = ""
+    until_ns: int | None = None  # CLOCK_REALTIME, for what ends by itself
+    text: str = ""
 
 
 class Route(enum.StrEnum):

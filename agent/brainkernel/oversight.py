@@ -1,31 +1,54 @@
-"""What people say to the agent about its decisions, and what follows from it."""
+"""What people say to the agent about its decisions, and what follows from it; and the log of who said what."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from brainkernel.decide.approvals import Subject
+from brainkernel.errors import UsageError
 from brainkernel.learn.experience import lesson_of
 from brainkernel.link import control
-from brainkernel.model import DecisionKind, Feedback
+from brainkernel.model import AuditEntry, DecisionKind, Feedback
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from brainkernel.clock import Clock
+    from brainkernel.decide.approvals import Approvals, Pending
     from brainkernel.judging import Judging
     from brainkernel.link.frames import Peer
-    from brainkernel.model import Decision, Lesson
-    from brainkernel.store import Decisions
+    from brainkernel.model import Decision, Evidence, Lesson, ProcessKey
+    from brainkernel.store import Audit, Decisions
+
+ALWAYS = {"approve_always": True, "deny_always": False}
+TIMED_OUT = "timed_out"
 
 
 class Oversight:
     """People's words. Who speaks is taken from SO_PEERCRED by the control socket."""
 
-    def __init__(self, *, decisions: Decisions, learn: Callable[[Lesson], None], judging: Judging, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        decisions: Decisions,
+        log: Audit,
+        approvals: Approvals,
+        judging: Judging,
+        clock: Clock,
+        learn: Callable[[Lesson], None],
+        reconsider: Callable[[ProcessKey], None],
+    ) -> None:
+        """Take up what held always before. `reconsider` lets a process be decided about again as soon as it hurts."""
         self._decisions = decisions
-        self._learn = learn
+        self._log = log
+        self._approvals = approvals
         self._judging = judging
         self._clock = clock
+        self._learn = learn
+        self._reconsider = reconsider
+        for entry in log.of(ALWAYS):
+            approvals.hold(Subject(entry.exe, entry.script, entry.category), allowed=ALWAYS[entry.deed])
 
     def feedback(self, decision: Decision, arguments: control.FeedbackArguments, peer: Peer) -> control.Noted:
         """Keep a word about a decision; a bad one about a limit leaves the program alone for a day, as an undo does."""
@@ -36,3 +59,77 @@ class Oversight:
             return control.Noted(decision.id, "noted")
         self._learn(lesson_of(decision, undone_by_person=True))
         return control.Noted(decision.id, f"noted: {decision.suspect.program.comm} is not limited again for a day")
+
+    def pending(self) -> control.PendingLimits:
+        """The limits that wait for a person."""
+        now_ns = self._clock.boot_ns()
+        return control.PendingLimits(tuple(_waiting(pending, now_ns) for pending in self._approvals.waiting))
+
+    def answer(self, arguments: control.AnswerArguments, peer: Peer, *, allowed: bool) -> control.Noted:
+        """Take a yes or a no to a pending limit. Raises UsageError if nothing waits under that number."""
+        pending = self._approvals.answer(arguments.id, self._clock.boot_ns(), allowed=allowed, always=arguments.always)
+        if pending is None:
+            msg = f"nothing waits under {arguments.id} (any more); `brainkernel pending` shows what does"
+            raise UsageError(msg)
+        deed = f"{'approve' if allowed else 'deny'}{'_always' if arguments.always else ''}"
+        self._log.add(replace(self._about(pending, deed), uid=peer.uid, pid=peer.pid))
+        self._judging.said(pending.decision, Feedback(time_ns=self._clock.wall_ns(), good=allowed, uid=peer.uid))
+        name = pending.decision.suspect.program.comm
+        if not allowed:
+            return control.Noted(arguments.id, f"denied: {name} is not limited{'' if arguments.always else ' for a day'}")
+        self._reconsider(pending.decision.suspect.key)
+        lasting = ", now and always" if arguments.always else "; this process may be for an hour"
+        return control.Noted(arguments.id, f"approved: {name} is limited as soon as it hurts again{lasting}")
+
+    def note(self, deed: str, peer: Peer, decision_id: int | None = None, *, text: str = "", until_ns: int | None = None) -> None:
+        """Write a person's deed into the audit log."""
+        self._log.add(
+            AuditEntry(
+                time_ns=self._clock.wall_ns(), deed=deed, uid=peer.uid, pid=peer.pid, decision_id=decision_id, text=text, until_ns=until_ns
+            )
+        )
+
+    def audit(self, limit: int) -> control.AuditLog:
+        """The newest deeds."""
+        return control.AuditLog(tuple(self._log.page(limit)))
+
+    def tick(self) -> None:
+        """Once per sample: let silence be a no."""
+        for pending in self._approvals.expire(self._clock.boot_ns()):
+            self._log.add(self._about(pending, TIMED_OUT))
+
+    def _about(self, pending: Pending, deed: str) -> AuditEntry:
+        subject = pending.subject
+        return AuditEntry(
+            time_ns=self._clock.wall_ns(),
+            deed=deed,
+            decision_id=pending.decision.id,
+            exe=subject.exe,
+            script=subject.script,
+            category=subject.category,
+            text=str(pending.decision.limit),
+        )
+
+
+def _waiting(pending: Pending, now_ns: int) -> control.Waiting:
+    decision = pending.decision
+    verdict, program = decision.verdict, decision.suspect.program
+    return control.Waiting(
+        id=decision.id,
+        pid=decision.suspect.key.tgid,
+        exe=program.exe or program.comm,
+        category=verdict.category.value,
+        confidence=verdict.confidence,
+        limit=str(decision.limit),
+        reason=decision.reason,
+        evidence=(f"{verdict.tier}: {verdict.reason}", *_evidence(decision.suspect.evidence)),
+        expires_s=max(0.0, (pending.expires_ns - now_ns) / 1e9),
+    )
+
+
+def _evidence(evidence: Evidence) -> tuple[str, ...]:
+    package = f"package {evidence.package.name} ({evidence.package.state})" if evidence.package else ""
+    unowned = "no package owns the file" if evidence.unowned else ""
+    unit = f"unit {evidence.unit.name}" if evidence.unit else ""
+    script = f"script {evidence.script}" if evidence.script else ""
+    return tuple(text for text in (package, unowned, unit, script) if text)

@@ -19,6 +19,7 @@ from brainkernel.classify import ruleset
 from brainkernel.classify.model import LocalModel, ModelTier
 from brainkernel.classify.tiers import RulesTier
 from brainkernel.clock import SimulatedClock, SystemClock
+from brainkernel.decide.approvals import Approvals
 from brainkernel.deciding import Deciding
 from brainkernel.enrich.enricher import Enricher
 from brainkernel.enrich.lineage import parents_of
@@ -64,6 +65,7 @@ class Replay:
             clock=self._clock,
             switch=Switch("observe"),
             experience=Experience(),
+            approvals=Approvals(),
             table=self._table,
             proc_root=NOWHERE,
             own=frozenset(),

@@ -23,7 +23,19 @@ DESIGNED = (
     "run classify record replay redact prompt status top explain list undo release pause resume pending approve deny feedback exam"
     " simulate versions rollback check-config doctor"
 ).split()
-ASKS_THE_DAEMON = [["status"], ["list"], ["explain", "1"], ["undo", "1"], ["feedback", "1", "good"], ["pause"], ["resume"]]
+ASKS_THE_DAEMON = [
+    ["status"],
+    ["list"],
+    ["explain", "1"],
+    ["undo", "1"],
+    ["feedback", "1", "good"],
+    ["pending"],
+    ["approve", "1"],
+    ["deny", "1"],
+    ["audit"],
+    ["pause"],
+    ["resume"],
+]
 PRINTS = (
     "run",
     "status",
@@ -32,6 +44,10 @@ PRINTS = (
     "undo",
     "release",
     "feedback",
+    "pending",
+    "approve",
+    "deny",
+    "audit",
     "pause",
     "resume",
     "prompt",
@@ -92,7 +108,7 @@ def test_overview_names_every_command_and_what_is_not_yet(capsys: pytest.Capture
     assert all(f"\n  {entry.name} " in not_yet for entry in NOT_YET)
 
 
-@pytest.mark.parametrize("words", [[e.name] for e in NOT_YET] + [["approve", "7"], ["alert", "test", "--all"]])
+@pytest.mark.parametrize("words", [[e.name] for e in NOT_YET] + [["rollback", "7"], ["alert", "test", "--all"]])
 def test_not_yet_command_says_so_and_fails(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A planned command never looks as if it had worked."""
     code, out, err = call(*words, capsys=capsys)

@@ -8,13 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel.cli import main
 from brainkernel.link.control import SOCKET_NAME
-from brainkernel.model import ReleaseResult
-from support.control_side import RecordingAgent, serving
+from brainkernel.model import DecisionKind, ReleaseResult
+from support.control_side import RecordingAgent, a_limit_decision, serving
 from support.nobody import as_nobody, needs_root
 
 if TYPE_CHECKING:
@@ -157,6 +158,42 @@ def test_feedback_about_no_decision_exits_2(agent: RecordingAgent, call: Call) -
     """Nothing is kept of it."""
     assert call("feedback", "99", "good")[0] == 2
     assert agent.learned == []
+
+
+def a_pending(agent: RecordingAgent, decision_id: int = 3) -> None:
+    decision = replace(a_limit_decision(decision_id), kind=DecisionKind.PENDING, acts=False)
+    agent.approvals.ask(decision, 0, 600 * 10**9)
+
+
+def test_pending_shows_the_evidence_and_both_answers(agent: RecordingAgent, call: Call) -> None:
+    """All that a person needs to say yes or no."""
+    nothing = call("pending")[1]
+    a_pending(agent)
+
+    code, out, _ = call("pending")
+
+    assert nothing == "no limit waits for a person\n"
+    assert code == 0
+    for part in ("/usr/bin/restic", "background, 93 % sure", "cpu_weight=20", "rules: backup runs", "brainkernel deny 3", "10 min"):
+        assert part in out
+    assert [one["id"] for one in json.loads(call("pending", "--json")[1])["waiting"]] == [3]
+
+
+def test_approve_and_deny_are_written_down_with_who(agent: RecordingAgent, call: Call) -> None:
+    """An answer is given once, leads to a new look, and is in the log with uid and decision."""
+    a_pending(agent)
+    approved, again = call("approve", "3"), call("approve", "3")
+    a_pending(agent, 4)
+    denied = call("deny", "4", "--always")
+
+    assert approved[0] == 0
+    assert "approved: restic" in approved[1]
+    assert again[0] == 2
+    assert denied[0] == 0
+    assert len(agent.reconsidered) == 1
+    entries = json.loads(call("audit", "--json")[1])["entries"]
+    assert [(e["deed"], e["decision_id"], e["uid"]) for e in entries] == [("deny_always", 4, os.getuid()), ("approve", 3, os.getuid())]
+    assert "approve decision 3: /usr/bin/restic background cpu_weight=20" in call("audit")[1]
 
 
 def test_undo_that_fails_exits_1(agent: RecordingAgent, call: Call) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel import metrics
 from brainkernel.config import Config
+from brainkernel.decide.approvals import Approvals
 from brainkernel.judging import Judging
 from brainkernel.link import control
 from brainkernel.link.frames import Peer
@@ -16,6 +17,7 @@ from support.nouns import SECOND_NS
 from support.stores import Opened, a_decision, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from brainkernel.model import Lesson
@@ -29,6 +31,18 @@ def _raising(text: str) -> None:
 ROOT_PEER = Peer(pid=77, uid=0, gid=0)
 
 
+def oversight_of(host: Opened, judging: Judging, learn: Callable[[Lesson], None]) -> Oversight:
+    return Oversight(
+        decisions=host.store.decisions,
+        log=host.store.audit,
+        approvals=Approvals(),
+        judging=judging,
+        clock=host.clock,
+        learn=learn,
+        reconsider=lambda _key: None,
+    )
+
+
 def judging_of(host: Opened, figures: Figures) -> Judging:
     kept = host.store.judgements
     return Judging(config=Config(), clock=host.clock, figures=figures, keep=kept.save, tell=_raising, earlier=kept.all())
@@ -39,7 +53,7 @@ def test_words_become_figures_that_outlive_a_restart(tmp_path: Path) -> None:
     lessons: list[Lesson] = []
     with opened(tmp_path) as host:
         judging = judging_of(host, Figures())
-        oversight = Oversight(decisions=host.store.decisions, learn=lessons.append, judging=judging, clock=host.clock)
+        oversight = oversight_of(host, judging, lessons.append)
         for number in range(1, 12):
             decision = a_decision(number, kind=DecisionKind.LIMIT)
             host.store.decisions.save(decision)
@@ -80,7 +94,7 @@ def test_a_rate_disappears_when_its_window_has_passed(tmp_path: Path) -> None:
     figures = Figures()
     with opened(tmp_path) as host:
         judging = judging_of(host, figures)
-        oversight = Oversight(decisions=host.store.decisions, learn=lambda _lesson: None, judging=judging, clock=host.clock)
+        oversight = oversight_of(host, judging, lambda _lesson: None)
         for number in range(1, 12):
             oversight.feedback(a_decision(number), control.FeedbackArguments(id=number, good=True), ROOT_PEER)
         host.clock.advance_to(2 * 3600 * SECOND_NS)

@@ -11,6 +11,7 @@ from brainkernel.clock import SystemClock
 from brainkernel.commands import AgentCommands
 from brainkernel.config import Config
 from brainkernel.control import ControlServer
+from brainkernel.decide.approvals import Approvals
 from brainkernel.judging import Judging
 from brainkernel.link.control import SOCKET_NAME, Acting, Counts, LlmUse, Released, Releases, StageFigures, Status
 from brainkernel.metrics import Figures
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from brainkernel.model import Lesson
+    from brainkernel.model import Lesson, ProcessKey
     from brainkernel.store import Decisions
 
 STATUS = Status(
@@ -102,6 +103,8 @@ class RecordingAgent:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.learned: list[Lesson] = []
+        self.reconsidered: list[ProcessKey] = []
+        self.approvals = Approvals()
         self.told: list[str] = []
         self.undo_result = ReleaseResult.RESTORED
 
@@ -133,7 +136,15 @@ def serving(directory: Path) -> Iterator[RecordingAgent]:
             judging = Judging(
                 config=Config(), clock=opened_store.clock, figures=figures, keep=store.judgements.save, tell=agent.told.append
             )
-            oversight = Oversight(decisions=store.decisions, learn=agent.learned.append, judging=judging, clock=opened_store.clock)
+            oversight = Oversight(
+                decisions=store.decisions,
+                log=store.audit,
+                approvals=agent.approvals,
+                judging=judging,
+                clock=opened_store.clock,
+                learn=agent.learned.append,
+                reconsider=agent.reconsidered.append,
+            )
             commands = AgentCommands(agent, store.decisions, oversight)
             server = ControlServer(directory / SOCKET_NAME, commands, SystemClock(), figures)
             ready.set()

@@ -45,6 +45,10 @@ READY = (
     Entry("explain", "why one decision was made, and what it achieved", "explain"),
     Entry("undo", "take one limit back", "undo"),
     Entry("release", "take limits back, also when the daemon is gone", "release"),
+    Entry("pending", "limits that wait for a person's approval", "pending"),
+    Entry("approve", "allow a pending limit", "approve"),
+    Entry("deny", "forbid a pending limit", "deny"),
+    Entry("audit", "who paused, undid, approved or denied what", "audit"),
     Entry("feedback", "say whether a decision was good", "feedback"),
     Entry("pause", "stop acting at once; go on watching", "pause"),
     Entry("resume", "act again after a pause", "resume"),
@@ -59,9 +63,6 @@ READY = (
 )
 NOT_YET = (
     Entry("top", "watch processes, categories and limits live", "not_yet", ready=False),
-    Entry("pending", "limits that wait for a person's approval", "not_yet", ready=False),
-    Entry("approve", "allow a pending limit", "not_yet", ready=False),
-    Entry("deny", "forbid a pending limit", "not_yet", ready=False),
     Entry("exam", "test how well a model classifies", "not_yet", ready=False),
     Entry("simulate", "see what another policy would have decided", "not_yet", ready=False),
     Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),

@@ -25,7 +25,13 @@ if TYPE_CHECKING:
     from brainkernel.link.control import Summary
     from brainkernel.model import Span
 
-_DECISION_COLOURS = {DecisionKind.LIMIT: "yellow", DecisionKind.REFUSED: "cyan", DecisionKind.NOTE: "", DecisionKind.LEAVE: ""}
+_DECISION_COLOURS = {
+    DecisionKind.LIMIT: "yellow",
+    DecisionKind.PENDING: "magenta",
+    DecisionKind.REFUSED: "cyan",
+    DecisionKind.NOTE: "",
+    DecisionKind.LEAVE: "",
+}
 _JSON_ARGS_MAX = 64
 _TIME, _PID, _TIER, _SURE, _LATENCY = 8, 7, 5, 4, 7  # columns; a pid has up to seven digits (PID_MAX_LIMIT)
 
@@ -111,6 +117,9 @@ def decided(decision: Decision, width: int) -> str:
     if decision.kind is DecisionKind.LIMIT:
         text = f"{'limit' if decision.acts else 'would limit'} {decision.limit}"
         return text if len(text) <= width else short_limit(f"{'limit' if decision.acts else 'would'} {decision.limit}")
+    if decision.kind is DecisionKind.PENDING:
+        text = f"pending {decision.limit}"
+        return text if len(text) <= width else short_limit(text)
     if decision.kind is DecisionKind.REFUSED and decision.refusals:
         text = f"refused {decision.refusals[0].rule}"
         return text if len(text) <= width else "refused"

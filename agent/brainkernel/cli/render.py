@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from brainkernel.cli.terminal import Style
     from brainkernel.link.control import (
         Acting,
+        AuditLog,
         BudgetFigures,
         Counts,
         Listing,
         Noted,
+        PendingLimits,
         QualityFigure,
         Releases,
         Stability,
@@ -147,6 +149,31 @@ def _rate(figure: QualityFigure) -> str:
     if figure.value is None or figure.low is None or figure.high is None:
         return "-"
     return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f}-{100 * figure.high:.0f})"
+
+
+def pending_lines(pending: PendingLimits) -> list[str]:
+    """The limits that wait, each with what speaks for it and the two answers."""
+    if not pending.waiting:
+        return ["no limit waits for a person"]
+    lines = []
+    for one in pending.waiting:
+        lines.append(f"{one.id:>7} {shown(one.exe)} ({one.pid}): {one.category}, {100 * one.confidence:.0f} % sure; would get {one.limit}")
+        lines.append(f"        {shown(one.reason)}")
+        lines += [f"        {shown(text)}" for text in one.evidence]
+        lines.append(f"        brainkernel approve {one.id} | brainkernel deny {one.id}; no answer in {duration(one.expires_s)} is a no")
+    return lines
+
+
+def audit_lines(log: AuditLog, zone: tzinfo | None = None) -> list[str]:
+    """Who did what, newest first."""
+    lines = []
+    for one in log.entries:
+        when = datetime.fromtimestamp(one.time_ns / 1e9, zone).strftime("%Y-%m-%d %H:%M:%S")
+        who = "the agent" if one.uid is None else f"uid {one.uid}"
+        about = f" decision {one.decision_id}" if one.decision_id is not None else ""
+        what = " ".join(part for part in (shown(one.exe), shown(one.script), shown(one.category), shown(one.text)) if part)
+        lines.append(f"{when} {who:<10} {shown(one.deed).replace('_', ' ')}{about}{f': {what}' if what else ''}")
+    return lines or ["nothing was done yet"]
 
 
 def noted_line(noted: Noted) -> str:

@@ -117,6 +117,7 @@ def _decision(record: DecisionRecord) -> Iterator[tuple[str, str]]:
         DecisionKind.LIMIT: f"limit: {decision.limit}"
         if decision.acts
         else f"would limit: {decision.limit} (not acting: mode observe or paused)",
+        DecisionKind.PENDING: f"waits for a person: {decision.limit} (`brainkernel approve {decision.id}` or `deny`)",
         DecisionKind.REFUSED: f"refused{f': {decision.limit}' if decision.limit else ''}",
         DecisionKind.LEAVE: "left alone; the policy has no limit for what it is",
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brainkernel.config import limit_of
+from brainkernel.decide.approvals import Consent
 from brainkernel.decide.safety import Surroundings, objections_of
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Refusal, Suspect, Symptom, Verdict
 
@@ -23,6 +24,7 @@ class Circumstances:
     symptom: Symptom | None = None
     surroundings: Surroundings | None = None  # read only when a limit is at stake
     learned: Refusal | None = None  # what earlier limits taught against this one
+    consent: Consent = Consent.ASK  # of a person, where the policy asks for it
     step: int = 0  # of the ladder
     lease_ns: int = 0  # how long a limit may stand
     enforce: bool = False  # mode enforce and not paused
@@ -42,10 +44,17 @@ def decide(suspect: Suspect, verdict: Verdict, circumstances: Circumstances, con
         symptom=circumstances.symptom,
         limit=limit,
         refusals=refusals,
-        acts=limit is not None and circumstances.enforce,
+        acts=kind is DecisionKind.LIMIT and circumstances.enforce,
         lease_ns=circumstances.lease_ns if limit else 0,
     )
 
+
+_NO = {
+    Consent.WAITS: Refusal(rule="approval", reason="waits for a person's approval"),
+    Consent.FULL: Refusal(rule="approval", reason="needs a person's approval, and too many limits wait for one already"),
+    Consent.DENIED: Refusal(rule="denied", reason="may not be limited: a person said no"),
+    Consent.SILENT: Refusal(rule="approval", reason="needs a person's approval, and nobody gave it in time"),
+}
 
 _Judgement = tuple[DecisionKind, str, Limit | None, tuple[Refusal, ...]]
 
@@ -58,11 +67,17 @@ def _judge(verdict: Verdict, circumstances: Circumstances, config: Config) -> _J
         why = "we do not know what it is" if verdict.category is Category.UNKNOWN else f"{verdict.category} is never limited"
         return DecisionKind.LEAVE, f"{circumstances.symptom.text}, but {why}", None, ()
     learned = (circumstances.learned,) if circumstances.learned else ()
-    refusals = (*_doubts(verdict, policy), *_objections(circumstances, config), *learned)
+    no = _NO.get(circumstances.consent) if policy.approval else None
+    refusals = (*_doubts(verdict, policy), *_objections(circumstances, config), *learned, *((no,) if no else ()))
     if refusals:
         return DecisionKind.REFUSED, f"{circumstances.symptom.text}, but it {refusals[0].reason}", None, refusals
     limit = limit_of(policy.limits[min(circumstances.step, len(policy.limits) - 1)])
-    return DecisionKind.LIMIT, f"{verdict.category}: {circumstances.symptom.text}", limit, ()
+    why = f"{verdict.category}: {circumstances.symptom.text}"
+    if not policy.approval:
+        return DecisionKind.LIMIT, why, limit, ()
+    if circumstances.consent is Consent.ALLOWED:
+        return DecisionKind.LIMIT, f"{why}; a person approved", limit, ()
+    return DecisionKind.PENDING, f"{why}; waits for a person's approval", limit, ()
 
 
 def _doubts(verdict: Verdict, policy: CategoryPolicy) -> tuple[Refusal, ...]:
@@ -76,8 +91,6 @@ def _doubts(verdict: Verdict, policy: CategoryPolicy) -> tuple[Refusal, ...]:
                 reason=f"is only {verdict.confidence:.2f} sure to be {verdict.category}, {policy.min_confidence:.2f} is asked for",
             )
         )
-    if policy.approval:
-        doubts.append(Refusal(rule="approval", reason=f"needs a person's approval to be limited as {verdict.category}"))
     return tuple(doubts)
 
 

@@ -156,7 +156,7 @@ def judgement_of_feedback(decision: Decision, said: Feedback) -> Judgement:
         time_ns=said.time_ns,
         decision_id=decision.id,
         source=JudgementSource.FEEDBACK,
-        limited=decision.kind is DecisionKind.LIMIT,
+        limited=decision.kind in (DecisionKind.LIMIT, DecisionKind.PENDING),
         act_right=None if only_noted else said.good,
         category_right=category_right,
         content=said.good,

@@ -13,14 +13,14 @@ import msgspec
 from msgspec import Meta
 
 from brainkernel.link.messages import Natural, ShortText  # noqa: TC001 # msgspec reads the annotations at run time
-from brainkernel.model import Category, DecisionRecord, ReleaseResult  # noqa: TC001
+from brainkernel.model import AuditEntry, Category, DecisionRecord, ReleaseResult  # noqa: TC001
 
 SOCKET_NAME = "control.sock"
 STATUS, LIST, EXPLAIN = "status", "list", "explain"
 UNDO, RELEASE_ALL, PAUSE, RESUME = "undo", "release_all", "pause", "resume"
-FEEDBACK = "feedback"
-READING = frozenset({STATUS, LIST, EXPLAIN})
-CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK})
+FEEDBACK, PENDING, APPROVE, DENY, AUDIT = "feedback", "pending", "approve", "deny", "audit"
+READING = frozenset({STATUS, LIST, EXPLAIN, PENDING, AUDIT})
+CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK, APPROVE, DENY})
 
 
 class NoArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -51,8 +51,47 @@ class FeedbackArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
     text: ShortText = ""
 
 
+class AnswerArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of approve and deny: a pending decision; `always`: this program from now on."""
+
+    id: Natural
+    always: bool = False
+
+
+class AuditArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of audit: the newest `limit` deeds."""
+
+    limit: Annotated[int, Meta(ge=1, le=500)] = 50
+
+
+class AuditLog(msgspec.Struct, frozen=True):
+    """Result of audit, newest first."""
+
+    entries: tuple[AuditEntry, ...]
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """One limit that waits for a person, with its evidence."""
+
+    id: int
+    pid: int
+    exe: str
+    category: str
+    confidence: float
+    limit: str
+    reason: str
+    evidence: tuple[str, ...]
+    expires_s: float
+
+
+class PendingLimits(msgspec.Struct, frozen=True):
+    """Result of pending, oldest first."""
+
+    waiting: tuple[Waiting, ...]
+
+
 class Noted(msgspec.Struct, frozen=True):
-    """Result of feedback: what follows from it."""
+    """Result of feedback, approve and deny: what follows from it."""
 
     id: int
     text: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from brainkernel.store.audit import Audit
 from brainkernel.store.baselines import Baselines, Habit, KnownIdentity
 from brainkernel.store.database import Database
 from brainkernel.store.decisions import Decisions, Filter
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.config import Store as StoreConfig
 
 __all__ = [
+    "Audit",
     "Baselines",
     "Database",
     "Decisions",
@@ -46,6 +48,7 @@ class Store:
     verdicts: Verdicts
     lessons: Lessons
     judgements: Judgements
+    audit: Audit
     clock: Clock
     prune_ns: int = 0
 
@@ -82,5 +85,6 @@ def open_store(state_dir: Path, config: StoreConfig, clock: Clock, report: Calla
         verdicts=Verdicts(database, clock),
         lessons=Lessons(database),
         judgements=Judgements(database),
+        audit=Audit(database),
         clock=clock,
     )

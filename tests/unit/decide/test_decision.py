@@ -118,7 +118,9 @@ def test_a_category_that_needs_approval_is_not_limited_without_it() -> None:
     """A policy with approval waits for a person."""
     config = Config(policy=Policy(background=CategoryPolicy(limits=("idle",), approval=True)))
 
-    assert decided(config=config).refusals[0].rule == "approval"
+    decision = decided(config=config)
+
+    assert (decision.kind, decision.limit, decision.acts) == (DecisionKind.PENDING, Limit(cpu_weight=0), False)
 
 
 def test_the_ladder_ends_at_its_last_step() -> None:

@@ -26,10 +26,9 @@ def test_budgets_are_those_of_the_design() -> None:
     """Groq 500 ms, Ollama 2000 ms, total 3000 ms, 5 ms without an LLM."""
     targets = {budget.name: (budget.target_ms, budget.allowed_ms) for budget in BUDGETS}
 
-    assert targets["llm_groq"] == (500, 750)
-    assert targets["llm_ollama"] == (2000, 3000)
-    assert targets["total"] == (3000, 4500)
-    assert targets["total_without_llm"] == (5, 5)
+    wanted = {"llm_groq": (500, 750), "llm_ollama": (2000, 3000), "total": (3000, 4500), "total_without_llm": (5, 5)}
+
+    assert wanted.items() <= targets.items()
 
 
 @pytest.mark.parametrize(
