@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from brainkernel.asking import Asking
     from brainkernel.clock import Clock
     from brainkernel.control import ControlServer
+    from brainkernel.healing import Healing
     from brainkernel.judging import Judging
     from brainkernel.learn.experience import Experience
     from brainkernel.link.asker import Asker
@@ -77,6 +78,7 @@ class Parts:
     chosen: Chosen
     starts: Starts
     watch: Watch
+    healing: Healing
     asking: Asking
     asker: Asker
     limiter: Limiter
@@ -123,6 +125,7 @@ class Agent:
     def between(self) -> float:
         """Take what waits without a wakeup, and go on with those about whom the LLM answered."""
         self._drain()
+        self._p.healing.step()
         self._p.starts.collect()
         if self._p.asker.hello is not self._greeted:
             self._greet(self._p.asker.hello)
@@ -131,6 +134,7 @@ class Agent:
     def tick(self) -> None:
         """Sample, judge, tend the limits, count, and commit."""
         self._p.watch.tick()
+        self._p.healing.tick()
         if self.control is not None:
             self.control.expire()
         self._count()

@@ -30,6 +30,7 @@ from brainkernel.enrich.table import ProcessTable
 from brainkernel.errors import BrainKernelError
 from brainkernel.gate.baseline import Baseline
 from brainkernel.gate.gate import Gate, suspect_of
+from brainkernel.healing import Healing
 from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
 from brainkernel.link.asker import Asker
@@ -216,12 +217,21 @@ class _Composition:
             answered=self._answered,
         )
         self.watch = self._watch(starts)
+        healing = Healing(
+            loader=self.loader.loader,
+            table=self.table,
+            clock=self.clock,
+            figures=self.figures,
+            read=lambda key: read_process(self.paths.proc, key),
+            handle=starts.on_event,
+        )
         agent = Agent(
             Parts(
                 clock=self.clock,
                 chosen=self.loader,
                 starts=starts,
                 watch=self.watch,
+                healing=healing,
                 asking=self.asking,
                 asker=self.asker,
                 limiter=self.limiter,

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from brainkernel.clock import SystemClock
+from brainkernel.enrich.table import ProcessTable
+from brainkernel.healing import Healing
+from brainkernel.metrics import PROCESSES_HEALED, Figures
+from brainkernel.model import Exec
+from brainkernel.sense.snapshot import read_process, read_running
+from support.kernel import Witness, wait_until
+from support.loaders import closed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pytest
+    from brainkernel.model import ProcessEvent
+
+PROC = Path("/proc")
+
+
+def overflow(witness: Witness, program: Path) -> int:
+    """Start programs without anybody reading until the ring is full; how many records were lost then."""
+
+    def lost() -> int:
+        for _ in range(20):
+            os.waitpid(os.posix_spawn(program, [str(program), "x" * 1000], {}), 0)
+        return witness.loader.counters().lost
+
+    return wait_until("a full ring", lost)
+
+
+def test_overflow_is_counted_exactly(watch: Callable[..., Witness], program: Path) -> None:
+    """Every exec is either received or counted as lost: none in both, none in neither."""
+    witness = watch(ring_bytes=os.sysconf("SC_PAGE_SIZE"))
+    overflow(witness, program)
+    full = witness.loader.counters()
+
+    for _ in range(100):
+        os.waitpid(os.posix_spawn(program, [str(program), "y" * 1000], {}), 0)
+    still_full = witness.loader.counters()
+    after = closed(witness)
+
+    assert still_full.exec.failed - full.exec.failed >= 100
+    kept_back = after.exec.own + after.exec.known + after.exec.suppressed
+    assert after.exec.seen == kept_back + after.received["exec"] + after.exec.failed
+    assert after.lost == after.failures["ring_full"]
+
+
+def test_overflow_heals_without_a_restart(
+    watch: Callable[..., Witness], program: Path, public_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A program that began while records were lost goes through the stages after all, and the table is whole again."""
+    caplog.set_level(logging.WARNING)
+    witness = watch(ring_bytes=os.sysconf("SC_PAGE_SIZE"))
+    handled: list[ProcessEvent] = []
+    table, figures = ProcessTable(), Figures()
+    for event in read_running(PROC):
+        table.on_exec(event)
+
+    def handle(event: ProcessEvent) -> None:
+        assert isinstance(event, Exec)
+        table.on_exec(event)
+        handled.append(event)
+
+    healing = Healing(
+        loader=witness.loader,
+        table=table,
+        clock=SystemClock(),
+        figures=figures,
+        read=lambda key: read_process(PROC, key),
+        handle=handle,
+    )
+    missed = Path(shutil.copy("/bin/sleep", public_dir / "missed"))
+    # Not a child of this process: the agent does not look at its own.
+    overflow(witness, program)
+    subprocess.run(["setsid", "--fork", missed, "30"], check=True)
+    sleeper = wait_until("the sleeper", lambda: [p for p in PROC.glob("[0-9]*") if is_running(p, str(missed))])[0]
+    lost = witness.loader.counters().lost
+
+    try:
+        healing.tick()
+        wait_until("all of them", lambda: stepped(healing))
+    finally:
+        os.kill(int(sleeper.name), 9)
+
+    found = [e for e in handled if isinstance(e, Exec) and e.exe == str(missed)]
+    assert [e.argv for e in found] == [(str(missed), "30")]
+    assert table.get(found[0].key) is not None
+    assert figures.value(PROCESSES_HEALED) == len(handled)
+    assert os.getpid() not in {e.key.tgid for e in handled if isinstance(e, Exec)}
+    assert f"{lost} records were lost" in caplog.text
+    assert closed(witness).lost >= lost
+
+
+def test_no_loss_costs_no_snapshot(watch: Callable[..., Witness], program: Path) -> None:
+    """As long as the books are clean nobody is looked up."""
+    witness = watch()
+    table, figures = ProcessTable(), Figures()
+
+    def never(_: object) -> None:
+        raise AssertionError
+
+    healing = Healing(loader=witness.loader, table=table, clock=SystemClock(), figures=figures, read=never, handle=never)
+    os.waitpid(os.posix_spawn(program, [str(program)], {}), 0)
+    healing.tick()
+    healing.step()
+
+    assert not healing.busy
+
+
+def stepped(healing: Healing) -> bool:
+    """Take one step; whether it was the last one."""
+    healing.step()
+    return not healing.busy
+
+
+def is_running(process: Path, exe: str) -> bool:
+    """Whether this folder of /proc is a process that runs this file."""
+    try:
+        return str((process / "exe").readlink()) == exe
+    except OSError:
+        return False
