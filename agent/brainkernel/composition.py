@@ -217,21 +217,13 @@ class _Composition:
             answered=self._answered,
         )
         self.watch = self._watch(starts)
-        healing = Healing(
-            loader=self.loader.loader,
-            table=self.table,
-            clock=self.clock,
-            figures=self.figures,
-            read=lambda key: read_process(self.paths.proc, key),
-            handle=starts.on_event,
-        )
         agent = Agent(
             Parts(
                 clock=self.clock,
                 chosen=self.loader,
                 starts=starts,
                 watch=self.watch,
-                healing=healing,
+                healing=self._healing(starts),
                 asking=self.asking,
                 asker=self.asker,
                 limiter=self.limiter,
@@ -252,6 +244,16 @@ class _Composition:
         )
         self.built = agent
         return agent
+
+    def _healing(self, starts: Starts) -> Healing:
+        return Healing(
+            loader=self.loader.loader,
+            table=self.table,
+            clock=self.clock,
+            figures=self.figures,
+            read=lambda key: read_process(self.paths.proc, key),
+            handle=starts.on_event,
+        )
 
     def _stages(self, gate: Gate, deciding: Deciding) -> Stages:
         return Stages(
