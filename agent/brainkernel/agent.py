@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from brainkernel.act.limiter import Limiter
+    from brainkernel.alerts import Alerting
     from brainkernel.asking import Asking
     from brainkernel.clock import Clock
     from brainkernel.control import ControlServer
@@ -50,6 +51,7 @@ class Switch:
 
     mode: str
     paused: bool = False
+    paused_by_alert: bool = False  # then the alert's end may resume; a person's pause only a person ends
 
     @property
     def in_force(self) -> str:
@@ -89,6 +91,7 @@ class Parts:
     oversight: Oversight
     figures: Figures
     switch: Switch
+    alerting: Alerting
     report: Report
     reload: Callable[[], None]
     flush: Callable[[], None]  # what was met goes to the store
@@ -140,6 +143,7 @@ class Agent:
         self._count()
         self._p.oversight.tick()
         self._p.judging.tick(self._p.chosen.loader.counters().lost)
+        self._p.alerting.tick()
         self._p.flush()
         self._p.store.flush()
 
@@ -213,9 +217,38 @@ class Agent:
             limits=tuple(self._limits.values()),
         )
 
+    def pause_for_alert(self) -> str:
+        """Stop acting because an alert says so."""
+        if self._p.switch.paused:
+            return "paused already"
+        self.set_paused(paused=True)
+        self._p.switch.paused_by_alert = True
+        return "paused: nothing is limited until the alert resolves, or `brainkernel resume`"
+
+    def resume_after_alert(self) -> str:
+        """Act again, unless a person paused or resumed meanwhile."""
+        if not (self._p.switch.paused and self._p.switch.paused_by_alert):
+            return "left as a person set it"
+        self.set_paused(paused=False)
+        return "resumed"
+
+    @property
+    def paused(self) -> bool:
+        """Whether limits are paused, by a person or an alert."""
+        return self._p.switch.paused
+
+    def alert_states(self) -> control.AlertStates:
+        """How the alert rules stand."""
+        return self._p.alerting.states()
+
+    def alert_test(self, name: str, done: Callable[[control.AlertTested], None]) -> None:
+        """Send a test message by each channel of a rule. Raises UsageError where there is no such rule."""
+        self._p.alerting.test(name, done)
+
     def set_paused(self, *, paused: bool) -> control.Acting:
         """Stop acting and take back what stands, or act again."""
         self._p.switch.paused = paused
+        self._p.switch.paused_by_alert = False
         LOG.info("paused" if paused else "resumed")
         if paused:
             for action in self._p.watch.actions:

@@ -57,6 +57,7 @@ class Asking:
         self._waiting: list[_Waiting] = []
         self._batches: dict[str, _Batch] = {}
         self.calls = 0  # answered ones; the gateway counts the rest, by backend and cause
+        self.unusable = 0  # of those in time, the ones without any verdict
 
     @property
     def available(self) -> bool:
@@ -115,6 +116,7 @@ class Asking:
         if batch is None:
             return []
         self.calls += 1
+        self.unusable += isinstance(outcome, Answered) and not any(outcome.verdicts)
         verdicts = [self._verdict_of(p, outcome.usage, outcome.failure) for p in outcome.verdicts]
         judged = [(_timed(w, batch, now_ns), v) for w, v in zip(batch.waiting, verdicts, strict=True)]
         for suspect, verdict in judged:

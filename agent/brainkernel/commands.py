@@ -33,6 +33,14 @@ class Subject(Protocol):
         """Stop acting, or act again."""
         ...
 
+    def alert_states(self) -> control.AlertStates:
+        """How the alert rules stand."""
+        ...
+
+    def alert_test(self, name: str, done: Callable[[control.AlertTested], None]) -> None:
+        """Send a test message; `done` is called when it is known how that went. Raises UsageError for an unknown name."""
+        ...
+
     def undo(self, decision_id: int, done: Callable[[control.Releases], None]) -> None:
         """Take one limit back because a person says so; `done` is called when that is over."""
         ...
@@ -65,14 +73,14 @@ class AgentCommands:
                 answer(control.Explanation(self._record(_arguments(request, control.IdArguments).id)))
             case control.UNDO:
                 decision_id = _arguments(request, control.IdArguments).id
-                if not self._record(decision_id).active:
-                    msg = f"no limit of decision {decision_id} stands; `brainkernel list --active` shows those that do"
-                    raise UsageError(msg)
+                self._check_standing(decision_id)
                 self._oversight.note(control.UNDO, peer, decision_id)
                 self._agent.undo(decision_id, answer)
             case control.RELEASE_ALL:
                 self._oversight.note(control.RELEASE_ALL, peer)
                 self._agent.release_all_now(answer)
+            case control.ALERTS | control.ALERT_TEST:
+                self._handle_alerts(request, answer)
             case control.PAUSE | control.RESUME:
                 self._oversight.note(request.command, peer)
                 answer(self._agent.set_paused(paused=request.command == control.PAUSE))
@@ -94,6 +102,17 @@ class AgentCommands:
                 return oversight.feedback(self._record(said.id).decision, said, peer)
         msg = f"{request.command} is not a command of this daemon"
         raise UsageError(msg)
+
+    def _check_standing(self, decision_id: int) -> None:
+        if not self._record(decision_id).active:
+            msg = f"no limit of decision {decision_id} stands; `brainkernel list --active` shows those that do"
+            raise UsageError(msg)
+
+    def _handle_alerts(self, request: ControlRequest, answer: Callable[[msgspec.Struct], None]) -> None:
+        if request.command == control.ALERTS:
+            answer(self._agent.alert_states())
+        else:
+            self._agent.alert_test(_arguments(request, control.NameArguments).name, answer)
 
     def _list(self, arguments: control.ListArguments) -> control.Listing:
         pid = int(arguments.program) if arguments.program.isdecimal() else None

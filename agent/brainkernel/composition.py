@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainkernel import host, metrics
+from brainkernel import alerts, host, metrics
 from brainkernel.act.limiter import Limiter
 from brainkernel.act.procfs import Host
 from brainkernel.agent import Agent, Parts, Switch
 from brainkernel.asking import Asking
 from brainkernel.classify import ruleset
 from brainkernel.classify.model import LocalModel, ModelTier
+from brainkernel.classify.question import question_of
 from brainkernel.classify.tiers import CacheTier, RulesTier
 from brainkernel.commands import AgentCommands
 from brainkernel.control import ControlServer
@@ -130,6 +131,7 @@ class _Composition:
         self.limiter = self._limiter()
         self.pressure = Pressure(PressureTrigger.open(self.paths.proc / "pressure/cpu"), self.clock)
         self._learn_what_was()
+        self._add_alerting()
         agent = self._assembled()
         agent.control = ControlServer(
             self.paths.runtime_dir / SOCKET_NAME,
@@ -204,18 +206,15 @@ class _Composition:
             self.memory.running(event)
         self.enricher.prepare()
 
+    def _add_alerting(self) -> None:
+        outward = alerts.Outward(self.asker, self.asking, self.outside.notice, lambda suspect: question_of(suspect).exe)
+        self.alerting = alerts.make(self.paths.config_file, self.figures, self.clock, outward, lambda: self.built)
+        self.report = Everybody((self.report, self.alerting))
+
     def _assembled(self) -> Agent:
         gate = Gate(self.config.gate, self.baseline)
         deciding = self._deciding()
-        starts = Starts(
-            stages=self._stages(gate, deciding),
-            lineage=self.table,
-            figures=self.figures,
-            report=self.report,
-            remember=self.memory.met,
-            waiting=self.asking.collect,
-            answered=self._answered,
-        )
+        starts = self._starts(gate, deciding)
         self.watch = self._watch(starts)
         agent = Agent(
             Parts(
@@ -234,6 +233,7 @@ class _Composition:
                 oversight=self.oversight,
                 figures=self.figures,
                 switch=self.switch,
+                alerting=self.alerting,
                 report=self.report,
                 reload=lambda: self._reload(gate, deciding),
                 flush=self.memory.flush,
@@ -253,6 +253,17 @@ class _Composition:
             figures=self.figures,
             read=lambda key: read_process(self.paths.proc, key),
             handle=starts.on_event,
+        )
+
+    def _starts(self, gate: Gate, deciding: Deciding) -> Starts:
+        return Starts(
+            stages=self._stages(gate, deciding),
+            lineage=self.table,
+            figures=self.figures,
+            report=self.report,
+            remember=self.memory.met,
+            waiting=self.asking.collect,
+            answered=self._answered,
         )
 
     def _stages(self, gate: Gate, deciding: Deciding) -> Stages:
@@ -347,6 +358,7 @@ class _Composition:
     def _reload(self, gate: Gate, deciding: Deciding) -> None:
         try:
             config, rules = self.read_config(), ruleset.load()
+            self.alerting.reload()
         except BrainKernelError as error:
             self._notice(f"the old configuration stays in force: {error}")
             return

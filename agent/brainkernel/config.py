@@ -127,6 +127,12 @@ class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     listen: Annotated[str, _setting("address:port of the metrics; empty: none")] = "127.0.0.1:9750"
 
 
+class Notify(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """How alerts are delivered. Where to, stands in files: notify.d/slack.url and so on, or systemd credentials."""
+
+    messages_per_minute: Annotated[int, Meta(ge=1), _setting("per channel; what is beyond waits and is folded into one message")] = 6
+
+
 class Store(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What is kept on disk."""
 
@@ -163,6 +169,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     safety: Safety = Safety()
     llm: Llm = Llm()
     http: Http = Http()
+    notify: Notify = Notify()
     store: Store = Store()
     quality: Quality = Quality()
     approvals: Approvals = Approvals()

@@ -82,6 +82,11 @@ DECISION_SECONDS = Metric(
 )
 FEEDBACK = _counter("feedback", "Words of people about decisions.", "word")
 
+ALERTS = _counter("alerts", "Changes of alerts by rule and what they say: firing, resolved, event, test.", "rule", "state")
+ALERT_FIRING = _gauge("alert_firing", "1 while the condition of this rule holds.", "rule")
+ALERT_ACTIONS = _counter("alert_actions", "Actions that alerts asked for, by what became of them.", "action", "result")
+ALERT_MESSAGES = _counter("alert_messages", "Notifications by channel and what became of them.", "channel", "result")
+
 METRICS: tuple[Metric, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 
 Labels = tuple[str, ...]

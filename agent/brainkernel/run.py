@@ -103,6 +103,7 @@ def _only_one(runtime_dir: Path) -> Iterator[None]:
 def _gateway(options: RunOptions) -> Iterator[None]:
     # It imports first and drops its privileges itself: the virtual environment may lie where nobody cannot read.
     command = [sys.executable, "-m", "brainkernel", "gateway", "--runtime-dir", str(options.runtime_dir)]
+    command += ["--state-dir", str(options.state_dir / "gateway")]  # opened before it gives up its rights
     # Our pid is told, not asked for: when it asks, we may be dead and its parent another.
     command += ["--drop-privileges-to", UNPRIVILEGED_USER, "--end-with", str(os.getpid())]
     if options.config_file is not None:

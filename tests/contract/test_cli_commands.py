@@ -211,12 +211,14 @@ def test_check_config_of_nothing_is_valid_as_json(capsys: pytest.CaptureFixture[
     assert json.loads(out)["valid"] is True
 
 
-def test_alerts_are_not_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """check-config does not pretend to have looked at alerts."""
-    code, _, err = call("check-config", "--alerts", str(tmp_path / "alerts.yaml"), capsys=capsys)
+def test_bad_alert_rule_exits_2_with_file_line_key_and_nearest_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And so it does for alerts, whose conditions name figures."""
+    (tmp_path / "a.yaml").write_text("alert_rules:\n- name: x\n  severity: error\n  condition: avg_decision_tme > 1\n  actions: [log_alert]\n")
 
-    assert code == 1
-    assert err.startswith("not yet: --alerts")
+    code, out, err = call("check-config", "--alerts", str(tmp_path / "a.yaml"), capsys=capsys)
+
+    assert (code, out) == (2, "")
+    assert err == f"brainkernel: {tmp_path}/a.yaml:4: x.condition: unknown name 'avg_decision_tme'; did you mean 'avg_decision_time'?\n"
 
 
 def test_release_all_without_a_daemon_and_without_limits_is_done(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

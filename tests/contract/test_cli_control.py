@@ -196,6 +196,17 @@ def test_approve_and_deny_are_written_down_with_who(agent: RecordingAgent, call:
     assert "approve decision 3: /usr/bin/restic background cpu_weight=20" in call("audit")[1]
 
 
+def test_alert_list_and_test_say_how_it_stands(agent: RecordingAgent, call: Call) -> None:
+    """A test that one channel did not take fails, and names it."""
+    listed, tested = call("alert", "list"), call("alert", "test", "slow")
+
+    assert (listed[0], tested[0], agent.asked) == (0, 1, ["alert_test slow"])
+    assert "firing  error    slow for 1 min 1 s: avg_decision_time > 1 (avg_decision_time = 9)" in listed[1]
+    assert tested[1] == "slack: delivered\nwebhook: NOT delivered: no\n"
+    assert call("alert", "test")[0] == 2
+    assert "p99_decision_time" in call("alert", "names")[1]
+
+
 def test_undo_that_fails_exits_1(agent: RecordingAgent, call: Call) -> None:
     """A limit that still stands is never reported as undone."""
     agent.undo_result = ReleaseResult.FAILED

@@ -13,7 +13,7 @@ from brainkernel.config import Config
 from brainkernel.control import ControlServer
 from brainkernel.decide.approvals import Approvals
 from brainkernel.judging import Judging
-from brainkernel.link.control import SOCKET_NAME, Acting, Counts, LlmUse, Released, Releases, StageFigures, Status
+from brainkernel.link.control import SOCKET_NAME, Acting, AlertState, AlertStates, AlertTested, ChannelTested, Counts, LlmUse, Released, Releases, StageFigures, Status
 from brainkernel.metrics import Figures
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Outcome, Refusal, ReleaseResult, Span
 from brainkernel.oversight import Oversight
@@ -114,6 +114,16 @@ class RecordingAgent:
     def set_paused(self, *, paused: bool) -> Acting:
         self.asked.append(f"paused={paused}")
         return Acting("enforce", paused)
+
+    def alert_states(self) -> AlertStates:
+        one = AlertState(
+            name="slow", severity="error", state="firing", rule="avg_decision_time > 1", figures="avg_decision_time = 9", since_s=61.0
+        )
+        return AlertStates("/etc/brainkernel/alerts.yaml", (one,))
+
+    def alert_test(self, name: str, done: Callable[[AlertTested], None]) -> None:
+        self.asked.append(f"alert_test {name}")
+        done(AlertTested((ChannelTested("slack", delivered=True), ChannelTested("webhook", delivered=False, text="no"))))
 
     def undo(self, decision_id: int, done: Callable[[Releases], None]) -> None:
         self.asked.append(f"undo {decision_id}")

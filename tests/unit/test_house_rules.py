@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "agent" / "brainkernel"
-STAGES = ("sense", "gate", "enrich", "classify", "decide", "act", "observe", "learn", "store")
+STAGES = ("sense", "gate", "enrich", "classify", "decide", "act", "observe", "learn", "store", "alerting")
 NOUNS = {"model", "config", "errors", "clock", "metrics", "escape"}
 HTTP = ("http", "urllib.request", "httpx", "requests", "aiohttp", "groq", "ollama", "prometheus_client", "asyncio", "ssl", "numpy")
 FILE_LINES_MAX = 400

@@ -52,6 +52,7 @@ READY = (
     Entry("feedback", "say whether a decision was good", "feedback"),
     Entry("pause", "stop acting at once; go on watching", "pause"),
     Entry("resume", "act again after a pause", "resume"),
+    Entry("alert", "how alerts stand, and test their deliveries", "alert"),
     Entry("classify", "say what programs are, from records in a file", "classify"),
     Entry("record", "write this host's process events into a file", "record"),
     Entry("replay", "run recorded events through the whole pipeline, without acting", "replay"),
@@ -68,6 +69,5 @@ NOT_YET = (
     Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),
     Entry("rollback", "go back to an earlier version", "not_yet", ready=False),
     Entry("strategy", "show or set the strategy", "not_yet", ready=False),
-    Entry("alert", "test alerts and their deliveries", "not_yet", ready=False),
 )
 ALL = READY + NOT_YET

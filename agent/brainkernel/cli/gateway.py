@@ -1,12 +1,14 @@
 """Run the unprivileged gateway in the foreground of its service.
 
-It alone speaks to language models and serves the metrics; it sees nothing that was not redacted, and decides
+It alone speaks to language models, serves the metrics and delivers alerts; it sees nothing that was not redacted, and decides
 nothing. The daemon works without it.
 """
 
 from __future__ import annotations
 
 import os
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import options
@@ -26,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="USER",
         help="become this user before the first byte of the network is read",
     )
+    parser.add_argument(
+        "--state-dir",
+        type=Path,
+        metavar="D",
+        default=Path(os.environ["STATE_DIRECTORY"]) if os.environ.get("STATE_DIRECTORY") else None,
+        help="where alerts wait until they are delivered (default: $STATE_DIRECTORY, as systemd sets it; else in memory)",
+    )
     parser.add_argument("--end-with", type=options.natural, metavar="PID", help="end when this process, the parent, has ended")
 
 
@@ -33,6 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM."""
     from brainkernel import config  # noqa: PLC0415 # --help needs neither
     from brainkernel.gateway import credentials  # noqa: PLC0415
+    from brainkernel.gateway.notify.channels import directories_of  # noqa: PLC0415
     from brainkernel.gateway.service import serve  # noqa: PLC0415 # LLM clients
     from brainkernel.link.messages import GATEWAY_SOCKET  # noqa: PLC0415
 
@@ -42,4 +52,6 @@ def run(arguments: argparse.Namespace) -> int:
         config.load(arguments.config),
         drop_privileges_to=arguments.drop_privileges_to,
         dies_with_parent=arguments.end_with,
+        state_dir=arguments.state_dir,
+        notify_dirs=directories_of(os.environ, arguments.config or config.DEFAULT_CONFIG_FILE),
     )

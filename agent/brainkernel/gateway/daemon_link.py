@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from brainkernel import metrics
 from brainkernel.errors import ProtocolError
 from brainkernel.link.frames import FrameBuffer, decode, frame_of, peer_of
-from brainkernel.link.messages import Answers, Ask, FiguresNow, FiguresPlease, FromDaemon, Hello
+from brainkernel.link.messages import Alerts, Ask, FiguresNow, FiguresPlease, FromDaemon, FromGateway, Hello, LocalModelOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ _FROM_DAEMON: type[FromDaemon] = FromDaemon  # type: ignore[assignment]
 class DaemonLink:
     """One connection to the daemon at a time, kept up until `stop` is set.
 
-    `on_ask` is called in the link's thread and must not block; `hello` makes the greeting for each new connection.
+    `on_ask` and `on_order` are called in the link's thread and must not block for long; `hello` makes the greeting for each new connection.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class DaemonLink:
         *,
         daemon_uid: int,
         on_ask: Callable[[Ask], None],
+        on_order: Callable[[Alerts | LocalModelOnly], None],
         hello: Callable[[], Hello],
         figures: metrics.Figures,
         say: Callable[[str], None],
@@ -47,6 +48,7 @@ class DaemonLink:
         self._path = path
         self._daemon_uid = daemon_uid
         self._on_ask = on_ask
+        self._on_order = on_order
         self._hello = hello
         self._figures = figures
         self._say = say
@@ -81,7 +83,7 @@ class DaemonLink:
         if sock is not None:
             _shut_down(sock)
 
-    def send(self, message: Answers | Hello | FiguresPlease) -> bool:
+    def send(self, message: FromGateway) -> bool:
         """Send to the daemon; False if it is not there (any more): whatever it was, it is then of no use."""
         frame = frame_of(message)
         with self._sending:
@@ -163,10 +165,13 @@ class DaemonLink:
                 return
             for body in buffer.feed(data):
                 message = decode(body, _FROM_DAEMON)
-                if isinstance(message, Ask):
-                    self._on_ask(message)
-                else:
-                    self._take_figures(message)
+                match message:
+                    case Ask():
+                        self._on_ask(message)
+                    case FiguresNow():
+                        self._take_figures(message)
+                    case _:
+                        self._on_order(message)
 
     def _take_figures(self, message: FiguresNow) -> None:
         with self._news:

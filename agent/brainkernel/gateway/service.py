@@ -27,7 +27,9 @@ from brainkernel.gateway.llm.choice import Choice, Chooser
 from brainkernel.gateway.llm.failure import Cause
 from brainkernel.gateway.llm.groq import Groq
 from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
-from brainkernel.link.messages import Answers, Ask, Hello
+from brainkernel.gateway.notify.channels import read_urls
+from brainkernel.gateway.notify.post import Post
+from brainkernel.link.messages import Alerts, Answers, Ask, Hello, LocalModelOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +46,7 @@ FIGURES_TIMEOUT_S = 1.0
 # What the gateway itself counts; all else is the daemon's, and the zeros of our own Figures must not hide it.
 OWN_METRICS = (
     metrics.LLM_SECONDS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES,
-    metrics.PROTOCOL_ERRORS, metrics.DAEMON_CONNECTED, metrics.RESIDENT_BYTES,
+    metrics.ALERT_MESSAGES, metrics.PROTOCOL_ERRORS, metrics.DAEMON_CONNECTED, metrics.RESIDENT_BYTES,
 )  # fmt: skip
 
 
@@ -55,16 +57,18 @@ def serve(
     daemon_uid: int = 0,
     drop_privileges_to: str | int | None = None,
     dies_with_parent: int | None = None,
+    state_dir: Path | None = None,
+    notify_dirs: tuple[Path, ...] = (),
     say: Callable[[str], None] | None = None,
 ) -> int:
     """Run the gateway until SIGTERM or SIGINT; the exit code.
 
     Call it in the main thread of a fresh process. As root it becomes `drop_privileges_to`, or nobody. Raises
     PermissionDeniedError where it would keep rights, ConfigError for an address that cannot be. `dies_with_parent` is the pid of the
-    parent whose end shall be ours.
+    parent whose end shall be ours. In `state_dir` alerts wait for delivery, in `notify_dirs` are the channels' addresses.
     """
     speak = say or _say
-    gateway = Gateway(socket_path, settings, daemon_uid=daemon_uid, say=speak)
+    gateway = Gateway(socket_path, settings, daemon_uid=daemon_uid, state_dir=state_dir, notify_dirs=notify_dirs, say=speak)
     gateway.preload()
     user = privileges.DEFAULT_USER if drop_privileges_to is None else drop_privileges_to
     privileges.drop(user, dies_with_parent=dies_with_parent)
@@ -86,6 +90,8 @@ class Gateway:
         *,
         daemon_uid: int = 0,
         clock: Clock | None = None,
+        state_dir: Path | None = None,
+        notify_dirs: tuple[Path, ...] = (),
         say: Callable[[str], None],
     ) -> None:
         """Make all clients and bind the HTTP port (a port that is taken is said, and done without)."""
@@ -96,6 +102,7 @@ class Gateway:
         self._say = say
         self._chooser = Chooser(settings.llm)
         self._choice = Choice((), "still looking")
+        self._local_only = False
         self._slots: dict[tuple[str, str], Slot] = {}
         self._budget = Budget({HOUR_NS: settings.llm.tokens_per_hour, DAY_NS: settings.llm.tokens_per_day}, self._clock)
         self._caller = self._caller_of(self._choice)
@@ -106,11 +113,13 @@ class Gateway:
             socket_path,
             daemon_uid=daemon_uid,
             on_ask=self._take,
+            on_order=self._obey,
             hello=self.hello,
             figures=self.figures,
             say=say,
             stop=self.stop,
         )
+        self.post = self._post(read_urls(notify_dirs, say), state_dir, settings.notify.messages_per_minute)
 
     def preload(self) -> None:
         """Load what would be loaded later, as long as files can still be read (the package may lie under /root)."""
@@ -123,6 +132,7 @@ class Gateway:
         loops = [self.link.run, self._look, *[self._work] * WORKERS]
         for loop in loops:
             threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
+        self.post.start(self.stop)
         if self.http is not None:
             self.http.start()
             self._say(f"metrics at {self.http.url}metrics")
@@ -157,6 +167,11 @@ class Gateway:
         """One line: we run, and whether the daemon does."""
         return "ok" if self.link.connected else "ok, daemon away"
 
+    def _post(self, urls: dict[str, tuple[str, ...]], state_dir: Path | None, per_minute: int) -> Post:
+        return Post(
+            urls, state_dir, per_minute=per_minute, clock=self._clock, figures=self.figures, answer=self.link.send, say=self._say
+        )
+
     def _http(self, listen: str) -> HttpServer | None:
         if not listen:
             return None
@@ -185,6 +200,16 @@ class Gateway:
                 result = Result(failure=Cause.WRONG_SCHEMA.value)
             self.link.send(Answers(ask.id, result.verdicts, result.failure, result.usage))
 
+    def _obey(self, order: Alerts | LocalModelOnly) -> None:
+        match order:
+            case Alerts():
+                self.post.take(order)
+            case LocalModelOnly():
+                if order.on != self._local_only:
+                    self._local_only = order.on
+                    self._caller = self._caller_of(self._choice)
+                    self._say("no cloud model is asked: an alert says so" if order.on else "cloud models may be asked again")
+
     # Looks again while there is no model or one of them fails: an Ollama may be started at any time.
     def _look(self) -> None:
         pause_s = FIRST_LOOK_S
@@ -209,7 +234,7 @@ class Gateway:
         return bool(slots) and all(slot.breaker.state is BreakerState.CLOSED for slot in slots)
 
     def _caller_of(self, choice: Choice) -> Caller:
-        slots = [self._slots.setdefault((backend.name, backend.model), self._slot_of(backend)) for backend in choice.backends]
+        slots = [self._slots.setdefault((backend.name, backend.model), self._slot_of(backend)) for backend in choice.backends if not (self._local_only and isinstance(backend, Groq))]
         return Caller(slots, self._budget, clock=self._clock, figures=self.figures, wait=self.stop.wait)
 
     def _slot_of(self, backend: Backend) -> Slot:

@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Any
 from brainkernel import metrics
 from brainkernel.errors import ProtocolError
 from brainkernel.link.frames import FrameBuffer, Peer, decode, frame_of, peer_of
-from brainkernel.link.messages import Answers, Ask, FiguresNow, FromGateway, Hello, ProposedVerdict, Question, Usage
+from brainkernel.link.messages import (
+    AlertDelivered, Alerts, AlertsTaken, Answers, Ask, FiguresNow, FromGateway, Hello, LocalModelOnly, ProposedVerdict, Question, Usage,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,7 @@ ACCEPTS_PER_WAKEUP = 4
 FIGURES_MIN_INTERVAL_NS = 100_000_000  # a snapshot costs about a millisecond; nobody scrapes faster
 LATE_KEPT_NS = 300 * 1_000_000_000  # an answer is still worth caching some minutes later
 REMEMBERED_MAX = 1024  # ids, answered and late ones included
+NEWS_MAX = 256  # of deliveries, until somebody asks: honest ones are a handful
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +123,7 @@ class Asker:
         self._max_unsent_bytes = max_unsent_bytes
         self._asked: OrderedDict[str, _Asked] = OrderedDict()
         self._outcomes: list[Answered | Late | TimedOut] = []
+        self._news: list[AlertsTaken | AlertDelivered] = []
         self._connection: _Connection | None = None
         self._figures_sent_ns = -FIGURES_MIN_INTERVAL_NS
         self.hello: Hello | None = None
@@ -158,6 +162,24 @@ class Asker:
         self._figures.add(metrics.LLM_QUESTIONS, "asked")
         self._send(connection, frame)
         return ask.id
+
+    def tell(self, message: Alerts | LocalModelOnly) -> bool:
+        """Send what needs no answer by id; False if there is no gateway, it is behind, or the message is too large."""
+        if (connection := self._connection) is None:
+            return False
+        try:
+            frame = frame_of(message)
+        except ProtocolError:
+            return False
+        if len(connection.outgoing) + len(frame) > self._max_unsent_bytes:
+            return False
+        self._send(connection, frame)
+        return True
+
+    def delivery_news(self) -> list[AlertsTaken | AlertDelivered]:
+        """Hand over what the gateway said of alerts since the last call: claims, like all it says."""
+        news, self._news = self._news, []
+        return news
 
     def on_readable(self) -> None:
         """Accept, read and write what is possible now, without blocking."""
@@ -267,6 +289,9 @@ class Asker:
                 self._take_answers(message)
             case Hello():
                 self.hello = message
+            case AlertsTaken() | AlertDelivered():
+                if len(self._news) < NEWS_MAX:
+                    self._news.append(message)
             case _:
                 self._send_figures(connection)
 

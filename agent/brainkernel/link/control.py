@@ -23,6 +23,11 @@ READING = frozenset({STATUS, LIST, EXPLAIN, PENDING, AUDIT})
 CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK, APPROVE, DENY})
 
 
+ALERTS, ALERT_TEST = "alerts", "alert_test"
+READING |= {ALERTS}
+CHANGING |= {ALERT_TEST}
+
+
 class NoArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Of status, release_all, pause, resume."""
 
@@ -95,6 +100,46 @@ class Noted(msgspec.Struct, frozen=True):
 
     id: int
     text: str
+
+
+class NameArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of alert_test: a rule of alerts.yaml."""
+
+    name: Annotated[str, Meta(max_length=80)]
+
+
+class ChannelTested(msgspec.Struct, frozen=True):
+    """How a test message went by one channel."""
+
+    channel: str
+    delivered: bool
+    text: str = ""
+
+
+class AlertTested(msgspec.Struct, frozen=True):
+    """Result of alert_test; no channel: the rule notifies nobody."""
+
+    channels: tuple[ChannelTested, ...]
+
+
+class AlertState(msgspec.Struct, frozen=True, kw_only=True):
+    """How one alert rule stands: quiet, pending, firing, or waits (for an event)."""
+
+    name: str
+    severity: str
+    state: str
+    rule: str  # its condition or event
+    figures: str = ""
+    since_s: float | None = None
+    told: int = 0  # how often it was told since the start
+    actions: tuple[str, ...] = ()
+
+
+class AlertStates(msgspec.Struct, frozen=True):
+    """Result of alerts."""
+
+    file: str
+    alerts: tuple[AlertState, ...]
 
 
 class StageFigures(msgspec.Struct, frozen=True):

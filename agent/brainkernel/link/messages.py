@@ -7,7 +7,7 @@ already is dropped and counted, and a verdict in it is a proposal inside `Propos
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -94,8 +94,48 @@ class FiguresNow(msgspec.Struct, tag="figures_now", forbid_unknown_fields=True, 
     figures: dict[str, Any]
 
 
-FromDaemon = Ask | FiguresNow
-FromGateway = Answers | Hello | FiguresPlease
+class AlertMessage(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """One notification, already redacted by the daemon. Equal fingerprint and state: the same news again."""
+
+    id: Annotated[str, Meta(min_length=16, max_length=64)]
+    channel: Literal["slack", "pagerduty", "operations", "webhook"]
+    rule: ShortText
+    state: Literal["firing", "resolved", "event", "test"]
+    severity: Literal["info", "warning", "error", "critical"]
+    text: LongText
+    fingerprint: ShortText
+    time_ns: Natural  # CLOCK_REALTIME
+    count: Natural = 1
+
+
+class Alerts(msgspec.Struct, tag="alerts", forbid_unknown_fields=True, frozen=True):
+    """Daemon: deliver these. Kept and sent again until `AlertsTaken` names them."""
+
+    alerts: Annotated[tuple[AlertMessage, ...], Meta(min_length=1, max_length=64)]
+
+
+class LocalModelOnly(msgspec.Struct, tag="local_model_only", forbid_unknown_fields=True, frozen=True):
+    """Daemon: ask no cloud model as long as `on`."""
+
+    on: bool
+
+
+class AlertsTaken(msgspec.Struct, tag="alerts_taken", forbid_unknown_fields=True, frozen=True):
+    """Gateway: these are in the outbox and need not be sent again."""
+
+    ids: Annotated[tuple[Annotated[str, Meta(max_length=64)], ...], Meta(max_length=64)]
+
+
+class AlertDelivered(msgspec.Struct, tag="alert_delivered", forbid_unknown_fields=True, frozen=True):
+    """Gateway: how the try to deliver one message ended; said of tests, and of what is given up."""
+
+    id: Annotated[str, Meta(max_length=64)]
+    delivered: bool
+    text: ShortText = ""
+
+
+FromDaemon = Ask | FiguresNow | Alerts | LocalModelOnly
+FromGateway = Answers | Hello | FiguresPlease | AlertsTaken | AlertDelivered
 
 
 class ControlRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

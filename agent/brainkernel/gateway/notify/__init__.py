@@ -1,0 +1,1 @@
+"""Delivery of alerts: channels, a durable outbox, and the couriers that empty it."""

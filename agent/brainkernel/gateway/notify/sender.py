@@ -1,0 +1,52 @@
+"""Apprise, imported here alone: it speaks Slack, PagerDuty, mail, ntfy, webhooks and a hundred more."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import TYPE_CHECKING
+
+import apprise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_TYPES = {
+    "info": apprise.NotifyType.INFO,
+    "warning": apprise.NotifyType.WARNING,
+    "error": apprise.NotifyType.FAILURE,
+    "critical": apprise.NotifyType.FAILURE,
+    "resolved": apprise.NotifyType.SUCCESS,
+}
+TIMEOUT_S = 4.0  # to connect, and for each read
+
+
+class AppriseSender:
+    """One channel's addresses. Make it before privileges are dropped: Apprise reads its plugins from files."""
+
+    def __init__(self, name: str, urls: Sequence[str], say: Callable[[str], None], *, timeout_s: float = TIMEOUT_S) -> None:
+        """An address that Apprise does not know is said, without the address."""
+        # Its own log lines quote addresses at some levels, and what went wrong is said by the courier.
+        logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
+        logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+        asset = apprise.AppriseAsset(app_id="BrainKernel", app_desc="BrainKernel agent", app_url="", async_mode=False, secure_logging=True)
+        self._apprise = apprise.Apprise(asset=asset)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its plugins are imported at the first address, and use what Python 3.13 drops
+            unknown = [n for n, url in enumerate(urls, start=1) if not self._apprise.add(_with_timeouts(url, timeout_s))]
+        for number in unknown:
+            say(f"channel {name}: address {number} is none that Apprise knows; see its documentation for the form")
+        for server in self._apprise:
+            # The courier has its own rate limit, and says what it held back; Apprise would sleep in silence.
+            server.request_rate_per_sec = 0
+
+    def __len__(self) -> int:
+        return len(self._apprise)
+
+    def send(self, title: str, body: str, kind: str) -> bool:
+        """Send one message to every address of the channel, within some seconds; False if one of them failed."""
+        return bool(self._apprise.notify(body=body, title=title, notify_type=_TYPES[kind], body_format=apprise.NotifyFormat.TEXT))
+
+
+def _with_timeouts(url: str, timeout_s: float) -> str:
+    return f"{url}{'&' if '?' in url else '?'}cto={timeout_s:g}&rto={timeout_s:g}"
