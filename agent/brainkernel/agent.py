@@ -206,6 +206,7 @@ class Agent:
             quality=status.quality_of(self._p.judging.rates),
             stability=status.stability_of(self._p.judging.stability),
             budgets=status.budgets_of(self._p.judging.budgets),
+            strategy=self._p.oversight.strategy(),
         )
 
     def summary(self) -> control.Summary:

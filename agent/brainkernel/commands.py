@@ -95,6 +95,10 @@ class AgentCommands:
             case control.APPROVE | control.DENY:
                 allowed = request.command == control.APPROVE
                 return oversight.answer(_arguments(request, control.AnswerArguments), peer, allowed=allowed)
+            case control.STRATEGY:
+                return oversight.strategy()
+            case control.SET_STRATEGY:
+                return oversight.set_strategy(_arguments(request, control.StrategyArguments), peer)
             case control.AUDIT:
                 return oversight.audit(_arguments(request, control.AuditArguments).limit)
             case control.FEEDBACK:

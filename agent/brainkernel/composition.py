@@ -149,6 +149,7 @@ class _Composition:
             clock=self.clock,
             figures=self.figures,
             keep=kept.save,
+            log=self.store.audit.add,
             tell=self.outside.notice,
             earlier=kept.all(),
         )
@@ -284,6 +285,7 @@ class _Composition:
             switch=self.switch,
             experience=self.experience,
             approvals=self.approvals,
+            strategy=lambda: self.judging.strategist.settings,
             table=self.table,
             proc_root=self.paths.proc,
             own=own_family(self.paths.proc),
@@ -300,6 +302,7 @@ class _Composition:
             suspect_of=self._running_suspect,
             decide=starts.judge_and_decide,
             run_queue_us=_run_queue_us,
+            check_interval_s=lambda: self.judging.strategist.settings.check_interval_s,
             limits=self.limiter,
             report_outcome=self._measured,
             learn=self._learn,

@@ -49,7 +49,7 @@ class Agent(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Gate(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What counts as new and as anomalous."""
 
-    debounce_s: Annotated[Seconds, _setting("one decision per program identity in this time")] = 30.0
+    debounce_s: Annotated[Seconds, _setting("one decision per program that hurts in this time, or in the strategy's if shorter")] = 30.0
     cpu_share_min_pct: Annotated[Percent, _setting("below this share of one CPU nothing is anomalous")] = 25.0
     baseline_factor: Annotated[float, Meta(gt=1), _setting("anomalous is this many times its own baseline")] = 3.0
     exec_burst_per_s: Annotated[Count, _setting("execs per second of one parent that count as a burst; 0: off")] = 200

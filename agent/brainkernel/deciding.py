@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.decide.approvals import Approvals
     from brainkernel.enrich.table import ProcessTable
     from brainkernel.learn.experience import Experience
+    from brainkernel.learn.strategy import Settings
     from brainkernel.model import Decision, Suspect, Symptom, Verdict
 
 NS_PER_S = 1_000_000_000
@@ -38,6 +39,7 @@ class Deciding:
         switch: Switch,
         experience: Experience,
         approvals: Approvals,
+        strategy: Callable[[], Settings],
         table: ProcessTable,
         proc_root: Path,
         own: frozenset[int],
@@ -50,6 +52,7 @@ class Deciding:
         self._switch = switch
         self._experience = experience
         self._approvals = approvals
+        self._strategy = strategy
         self._table = table
         self._proc_root = proc_root
         self._own = own
@@ -68,6 +71,7 @@ class Deciding:
             symptom=symptom,
             surroundings=self._surroundings(suspect, now_ns) if symptom else None,
             learned=self._experience.objection(suspect.identity, self._clock.wall_ns()) if symptom else None,
+            throttle_threshold=self._strategy().throttle_threshold,
             consent=self._approvals.consent(suspect, verdict.category, now_ns) if symptom else Consent.ASK,
             lease_ns=self._lease_ns_for(suspect) if symptom else 0,
             enforce=self._switch.enforces,

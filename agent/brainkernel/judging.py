@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from brainkernel import metrics
 from brainkernel.learn import quality
 from brainkernel.learn.latency import Breach, LatencyMonitor, Use
-from brainkernel.learn.quality import Evaluator, Rate
+from brainkernel.learn.quality import Evaluator, Measure, Rate
 from brainkernel.learn.stability import Stability, StabilityIndex
-from brainkernel.model import ReleaseResult
+from brainkernel.learn.strategy import Change, Strategist, Strategy
+from brainkernel.learn.strategy import Figures as StrategyFigures
+from brainkernel.model import AuditEntry, ReleaseResult
 from brainkernel.report import Report
 
 if TYPE_CHECKING:
@@ -34,13 +36,16 @@ class Judging(Report):
         clock: Clock,
         figures: Figures,
         keep: Callable[[Judgement], None],
+        log: Callable[[AuditEntry], None],
         tell: Callable[[str], None],
         earlier: Iterable[Judgement] = (),
     ) -> None:
         self._clock = clock
         self._figures = figures
         self._keep = keep
+        self._log = log
         self._tell = tell
+        self.strategist = Strategist()
         self._evaluator = Evaluator(config.quality)
         self._stability = Stability()
         self._latency = LatencyMonitor()
@@ -79,7 +84,13 @@ class Judging(Report):
             self._publish_ns = now_ns + PUBLISH_EVERY_NS
             for breach in self._latency.check(now_ns):
                 self._on_breach(breach)
+            self._adapt(now_ns)
             self._publish()
+
+    def force(self, strategy: Strategy | None, until_ns: int | None = None) -> None:
+        """Put a strategy in force until a CLOCK_BOOTTIME (None: until told); None follows the rules again."""
+        if change := self.strategist.force(strategy, self._clock.boot_ns(), until_ns=until_ns):
+            self._on_change(change)
 
     @property
     def rates(self) -> tuple[Rate, ...]:
@@ -133,6 +144,19 @@ class Judging(Report):
         self._evaluator.add(judgement)
         self._keep(judgement)
 
+    def _adapt(self, now_ns: int) -> None:
+        wrong = next(r for r in self.rates if r.measure is Measure.FALSE_POSITIVE and r.window == "24h")
+        figures = StrategyFigures(
+            mean_decision_ms=self._latency.mean_ms("total", now_ns), false_positive_rate=wrong.value, stability=self.stability.value
+        )
+        if change := self.strategist.consider(figures, now_ns):
+            self._on_change(change)
+            self._log(AuditEntry(time_ns=self._clock.wall_ns(), deed="strategy", text=f"{change.before} -> {change.after}: {change.why}"))
+
+    def _on_change(self, change: Change) -> None:
+        self._figures.add(metrics.STRATEGY_CHANGES, change.after.value, "force" if change.by_person else "rules")
+        self._tell(f"strategy {change.before} -> {change.after}: {change.why}")
+
     def _on_breach(self, breach: Breach) -> None:
         self._figures.add(metrics.BUDGET_BREACHES, breach.budget, "window" if breach.decision_id is None else "decision")
         now_ns, told_ns = self._clock.boot_ns(), self._told.get(breach.budget)
@@ -150,6 +174,8 @@ class Judging(Report):
             for name, ms in (("0.5", use.p50_ms), ("0.95", use.p95_ms), ("0.99", use.p99_ms)):
                 if ms is not None:
                     figures.set(metrics.BUDGET_SECONDS, ms / 1e3, use.budget.name, name)
+        for strategy in Strategy:
+            figures.set(metrics.STRATEGY, float(strategy is self.strategist.strategy), strategy.value)
         figures.set(metrics.STABILITY, self.stability.value)
         figures.clear(metrics.QUALITY)
         figures.clear(metrics.QUALITY_BOUND)

@@ -80,6 +80,8 @@ BUDGET_SECONDS = _gauge("budget_window_seconds", "Latency under a budget over th
 DECISION_SECONDS = Metric(
     "brainkernel_decision_seconds", MetricKind.HISTOGRAM, "From the kernel's event to the decision, by who gave the verdict.", ("tier",)
 )
+STRATEGY = _gauge("strategy_info", "1 for the strategy in force.", "strategy")
+STRATEGY_CHANGES = _counter("strategy_changes", "Changes of the strategy, by the rules or forced.", "to", "by")
 FEEDBACK = _counter("feedback", "Words of people about decisions.", "word")
 
 ALERTS = _counter("alerts", "Changes of alerts by rule and what they say: firing, resolved, event, test.", "rule", "state")

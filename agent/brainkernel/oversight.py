@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from brainkernel.decide.approvals import Subject
 from brainkernel.errors import UsageError
 from brainkernel.learn.experience import lesson_of
+from brainkernel.learn.strategy import Strategy
 from brainkernel.link import control
 from brainkernel.model import AuditEntry, DecisionKind, Feedback
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.decide.approvals import Approvals, Pending
     from brainkernel.judging import Judging
+    from brainkernel.learn.strategy import Strategist
     from brainkernel.link.frames import Peer
     from brainkernel.model import Decision, Evidence, Lesson, ProcessKey
     from brainkernel.store import Audit, Decisions
 
 ALWAYS = {"approve_always": True, "deny_always": False}
 TIMED_OUT = "timed_out"
+FORCED, AUTO = "strategy_forced", "strategy_auto"
 
 
 class Oversight:
@@ -49,6 +52,7 @@ class Oversight:
         self._reconsider = reconsider
         for entry in log.of(ALWAYS):
             approvals.hold(Subject(entry.exe, entry.script, entry.category), allowed=ALWAYS[entry.deed])
+        self._force_as_before(log.of((FORCED, AUTO))[-1:])
 
     def feedback(self, decision: Decision, arguments: control.FeedbackArguments, peer: Peer) -> control.Noted:
         """Keep a word about a decision; a bad one about a limit leaves the program alone for a day, as an undo does."""
@@ -89,6 +93,29 @@ class Oversight:
             )
         )
 
+    def strategy(self) -> control.StrategyState:
+        """The strategy in force, and why."""
+        return strategy_state(self._judging.strategist, self._clock.boot_ns())
+
+    def set_strategy(self, arguments: control.StrategyArguments, peer: Peer) -> control.StrategyState:
+        """Force a strategy, for a time or until told; "auto" follows the rules again."""
+        if arguments.name == control.AUTO_STRATEGY:
+            self.note(AUTO, peer)
+            self._judging.force(None)
+            return self.strategy()
+        length_ns = None if arguments.seconds is None else int(arguments.seconds * 1e9)
+        until_ns = None if length_ns is None else self._clock.wall_ns() + length_ns
+        self.note(FORCED, peer, text=arguments.name, until_ns=until_ns)
+        self._judging.force(Strategy(arguments.name), None if length_ns is None else self._clock.boot_ns() + length_ns)
+        return self.strategy()
+
+    # What a person forced outlives a restart, and ends when it was to end.
+    def _force_as_before(self, last: list[AuditEntry]) -> None:
+        for entry in last:
+            left_ns = None if entry.until_ns is None else entry.until_ns - self._clock.wall_ns()
+            if entry.deed == FORCED and entry.text in set(Strategy) and (left_ns is None or left_ns > 0):
+                self._judging.force(Strategy(entry.text), None if left_ns is None else self._clock.boot_ns() + left_ns)
+
     def audit(self, limit: int) -> control.AuditLog:
         """The newest deeds."""
         return control.AuditLog(tuple(self._log.page(limit)))
@@ -109,6 +136,19 @@ class Oversight:
             category=subject.category,
             text=str(pending.decision.limit),
         )
+
+
+def strategy_state(strategist: Strategist, now_ns: int) -> control.StrategyState:
+    """A strategist as the control socket tells of it."""
+    until_ns = strategist.forced_until_ns
+    return control.StrategyState(
+        strategy=strategist.strategy.value,
+        why=strategist.why,
+        forced=strategist.is_forced,
+        seconds_left=None if until_ns is None else max(0.0, (until_ns - now_ns) / 1e9),
+        throttle_threshold=strategist.settings.throttle_threshold,
+        check_interval_s=strategist.settings.check_interval_s,
+    )
 
 
 def _waiting(pending: Pending, now_ns: int) -> control.Waiting:

@@ -29,6 +29,7 @@ from brainkernel.escape import escaped
 from brainkernel.gate.baseline import Baseline
 from brainkernel.gate.gate import Gate
 from brainkernel.learn.experience import Experience
+from brainkernel.learn.strategy import SETTINGS, Strategy
 from brainkernel.memory import shape_of
 from brainkernel.model import Exec, Exit, Fork
 from brainkernel.pipeline import Stages, conclude, consider
@@ -66,6 +67,7 @@ class Replay:
             switch=Switch("observe"),
             experience=Experience(),
             approvals=Approvals(),
+            strategy=lambda: SETTINGS[Strategy.BALANCED],
             table=self._table,
             proc_root=NOWHERE,
             own=frozenset(),

@@ -56,6 +56,7 @@ class Ports:
     suspect_of: Callable[[TaskUse], Suspect | None]  # None: it ended
     decide: Callable[[Suspect, Symptom], Decision]  # judges, concludes and reports
     run_queue_us: Callable[[tuple[int, ...]], tuple[float, float] | None]  # counts -> p50, p99
+    check_interval_s: Callable[[], float]  # of the strategy in force
     limits: Limits
     report_outcome: Callable[[Decision, Outcome], None]
     learn: Callable[[Lesson], None]
@@ -174,9 +175,10 @@ class Watch:
             self._asked_for[decision.id] = (decision, culprit.worst.job)
 
     def _said_lately(self, key: ProcessKey) -> bool:
-        # Proposed in observe mode, refused or left alone: worth saying once per debounce time.
+        # Proposed in observe mode, refused or left alone: worth judging again after the strategy's time, or a shorter one.
         said_ns = self._said.get(key)
-        return said_ns is not None and self._clock.boot_ns() - said_ns < self.config.gate.debounce_s * NS_PER_S
+        again_s = min(self.config.gate.debounce_s, self._ports.check_interval_s())
+        return said_ns is not None and self._clock.boot_ns() - said_ns < again_s * NS_PER_S
 
     def _root_of(self, use: TaskUse, window: Window) -> TaskUse:
         # A job's workers come and go; the limit goes to the topmost process of the same program in the same cgroup.

@@ -33,6 +33,8 @@ ASKS_THE_DAEMON = [
     ["approve", "1"],
     ["deny", "1"],
     ["audit"],
+    ["strategy"],
+    ["strategy", "balanced"],
     ["pause"],
     ["resume"],
 ]
@@ -48,6 +50,7 @@ PRINTS = (
     "approve",
     "deny",
     "audit",
+    "strategy",
     "pause",
     "resume",
     "prompt",
@@ -108,7 +111,7 @@ def test_overview_names_every_command_and_what_is_not_yet(capsys: pytest.Capture
     assert all(f"\n  {entry.name} " in not_yet for entry in NOT_YET)
 
 
-@pytest.mark.parametrize("words", [[e.name] for e in NOT_YET] + [["rollback", "7"], ["alert", "test", "--all"]])
+@pytest.mark.parametrize("words", [[e.name] for e in NOT_YET] + [["rollback", "7"]])
 def test_not_yet_command_says_so_and_fails(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A planned command never looks as if it had worked."""
     code, out, err = call(*words, capsys=capsys)
@@ -213,7 +216,9 @@ def test_check_config_of_nothing_is_valid_as_json(capsys: pytest.CaptureFixture[
 
 def test_bad_alert_rule_exits_2_with_file_line_key_and_nearest_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And so it does for alerts, whose conditions name figures."""
-    (tmp_path / "a.yaml").write_text("alert_rules:\n- name: x\n  severity: error\n  condition: avg_decision_tme > 1\n  actions: [log_alert]\n")
+    (tmp_path / "a.yaml").write_text(
+        "alert_rules:\n- name: x\n  severity: error\n  condition: avg_decision_tme > 1\n  actions: [log_alert]\n"
+    )
 
     code, out, err = call("check-config", "--alerts", str(tmp_path / "a.yaml"), capsys=capsys)
 

@@ -207,6 +207,31 @@ def test_alert_list_and_test_say_how_it_stands(agent: RecordingAgent, call: Call
     assert "p99_decision_time" in call("alert", "names")[1]
 
 
+def test_strategy_is_shown_forced_and_let_go(agent: RecordingAgent, call: Call) -> None:
+    """Who forced it for how long is in the log, and a wrong length is a usage error."""
+    shown = call("strategy")
+    forced = json.loads(call("strategy", "conservative", "--for", "2h", "--json")[1])
+    let_go = call("strategy", "auto")
+
+    assert shown[1].startswith("balanced (no rule holds)")
+    assert (forced["strategy"], forced["forced"], forced["seconds_left"], forced["check_interval_s"]) == ("conservative", True, 7200, 30)
+    assert let_go[1].startswith("balanced")
+    assert agent.told == ["strategy balanced -> conservative: forced", "strategy conservative -> balanced: the rules are followed again"]
+    assert [e["deed"] for e in json.loads(call("audit", "--json")[1])["entries"]] == ["strategy_auto", "strategy_forced"]
+
+
+@pytest.mark.parametrize("words", [["--for", "2h"], ["auto", "--for", "2h"], ["bold"], ["balanced", "--for", "2 hours"]])
+def test_strategy_used_wrongly_exits_2(agent: RecordingAgent, call: Call, words: list[str]) -> None:
+    """And nothing is forced."""
+    try:
+        code = call("strategy", *words)[0]
+    except SystemExit as end:
+        code = int(end.code or 0)
+
+    assert code == 2
+    assert agent.told == []
+
+
 def test_undo_that_fails_exits_1(agent: RecordingAgent, call: Call) -> None:
     """A limit that still stands is never reported as undone."""
     agent.undo_result = ReleaseResult.FAILED

@@ -43,9 +43,11 @@ def oversight_of(host: Opened, judging: Judging, learn: Callable[[Lesson], None]
     )
 
 
-def judging_of(host: Opened, figures: Figures) -> Judging:
+def judging_of(host: Opened, figures: Figures, tell: Callable[[str], None] = _raising) -> Judging:
     kept = host.store.judgements
-    return Judging(config=Config(), clock=host.clock, figures=figures, keep=kept.save, tell=_raising, earlier=kept.all())
+    return Judging(
+        config=Config(), clock=host.clock, figures=figures, keep=kept.save, log=host.store.audit.add, tell=tell, earlier=kept.all()
+    )
 
 
 def test_words_become_figures_that_outlive_a_restart(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_slow_decisions_are_told_with_their_trace_but_not_each(tmp_path: Path) -
     figures, told = Figures(), list[str]()
     spans = (Span(stage="gate", ns=1_000_000), Span(stage="llm", ns=3_400_000_000), Span(stage="total", ns=3_500_000_000))
     with opened(tmp_path) as host:
-        judging = Judging(config=Config(), clock=host.clock, figures=figures, keep=host.store.judgements.save, tell=told.append)
+        judging = judging_of(host, figures, told.append)
         for number in range(1, 6):
             judging.decision(a_decision(number, spans=spans))
         host.clock.advance_to(61 * SECOND_NS)

@@ -89,6 +89,7 @@ def watch(host: Host, experience: Experience) -> Watch:
         suspect_of=host.suspect_of,
         decide=host.decide,
         run_queue_us=lambda _counts: None,
+        check_interval_s=lambda: 30.0,
         limits=host,
         learn=host.lessons.append,
         report_outcome=lambda _decision, outcome: host.outcomes.append(outcome),

@@ -13,7 +13,20 @@ from brainkernel.config import Config
 from brainkernel.control import ControlServer
 from brainkernel.decide.approvals import Approvals
 from brainkernel.judging import Judging
-from brainkernel.link.control import SOCKET_NAME, Acting, AlertState, AlertStates, AlertTested, ChannelTested, Counts, LlmUse, Released, Releases, StageFigures, Status
+from brainkernel.link.control import (
+    SOCKET_NAME,
+    Acting,
+    AlertState,
+    AlertStates,
+    AlertTested,
+    ChannelTested,
+    Counts,
+    LlmUse,
+    Released,
+    Releases,
+    StageFigures,
+    Status,
+)
 from brainkernel.metrics import Figures
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Outcome, Refusal, ReleaseResult, Span
 from brainkernel.oversight import Oversight
@@ -144,7 +157,12 @@ def serving(directory: Path) -> Iterator[RecordingAgent]:
             fill(opened_store.store.decisions)
             store, figures = opened_store.store, Figures()
             judging = Judging(
-                config=Config(), clock=opened_store.clock, figures=figures, keep=store.judgements.save, tell=agent.told.append
+                config=Config(),
+                clock=opened_store.clock,
+                figures=figures,
+                keep=store.judgements.save,
+                log=store.audit.add,
+                tell=agent.told.append,
             )
             oversight = Oversight(
                 decisions=store.decisions,

@@ -49,6 +49,7 @@ READY = (
     Entry("approve", "allow a pending limit", "approve"),
     Entry("deny", "forbid a pending limit", "deny"),
     Entry("audit", "who paused, undid, approved or denied what", "audit"),
+    Entry("strategy", "how bold the agent is: show it, or force it for a time", "strategy"),
     Entry("feedback", "say whether a decision was good", "feedback"),
     Entry("pause", "stop acting at once; go on watching", "pause"),
     Entry("resume", "act again after a pause", "resume"),
@@ -68,6 +69,5 @@ NOT_YET = (
     Entry("simulate", "see what another policy would have decided", "not_yet", ready=False),
     Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),
     Entry("rollback", "go back to an earlier version", "not_yet", ready=False),
-    Entry("strategy", "show or set the strategy", "not_yet", ready=False),
 )
 ALL = READY + NOT_YET

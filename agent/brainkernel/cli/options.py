@@ -57,6 +57,19 @@ def natural(text: str) -> int:
     return int(text)
 
 
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def duration(text: str) -> float:
+    """A length of time such as 90s, 15m, 2h or 7d, in seconds, for argparse."""
+    unit_s = _UNITS_S.get(text[-1:], 0)
+    number = text[:-1]
+    if not unit_s or not (number.isascii() and number.isdecimal()) or not 0 < int(number) * unit_s <= 365 * _UNITS_S["d"]:
+        msg = f"{text!r} is not a length of time; write 90s, 15m, 2h or 7d"
+        raise argparse.ArgumentTypeError(msg)
+    return float(int(number) * unit_s)
+
+
 def seconds(text: str) -> float:
     """A positive time in seconds, for argparse."""
     try:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Stability,
         StageFigures,
         Status,
+        StrategyState,
     )
 
 CATEGORY_COLOURS = {
@@ -85,6 +86,7 @@ def status_lines(status: Status, style: Style) -> list[str]:
         ("kernel", status.kernel),
         ("loader", f"{status.loader} ({status.loader_reason})" if status.loader_reason else status.loader),
         ("llm", f"{llm} ({status.llm.reason})" if status.llm.reason else llm),
+        *([("strategy", strategy_text(status.strategy))] if status.strategy else []),
         *([("metrics", status.listening)] if status.listening else []),
     ]
     lines = [f"{style.paint(f'{name:<9}', 'bold')}{shown(text)}" for name, text in rows]
@@ -149,6 +151,16 @@ def _rate(figure: QualityFigure) -> str:
     if figure.value is None or figure.low is None or figure.high is None:
         return "-"
     return f"{100 * figure.value:.0f} % ({100 * figure.low:.0f}-{100 * figure.high:.0f})"
+
+
+def strategy_text(state: StrategyState) -> str:
+    """The strategy in force and why, on one line."""
+    until = "until `brainkernel strategy auto`" if state.seconds_left is None else f"for {duration(state.seconds_left)} more"
+    why = f"forced {until}" if state.forced else state.why
+    return (
+        f"{state.strategy} ({why}); limits from {state.throttle_threshold:g} sure or what the policy asks for, "
+        f"judges again after {state.check_interval_s:g} s"
+    )
 
 
 def pending_lines(pending: PendingLimits) -> list[str]:

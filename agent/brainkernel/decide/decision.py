@@ -24,6 +24,7 @@ class Circumstances:
     symptom: Symptom | None = None
     surroundings: Surroundings | None = None  # read only when a limit is at stake
     learned: Refusal | None = None  # what earlier limits taught against this one
+    throttle_threshold: float = 0.0  # of the strategy: a less certain verdict does not limit either
     consent: Consent = Consent.ASK  # of a person, where the policy asks for it
     step: int = 0  # of the ladder
     lease_ns: int = 0  # how long a limit may stand
@@ -68,7 +69,12 @@ def _judge(verdict: Verdict, circumstances: Circumstances, config: Config) -> _J
         return DecisionKind.LEAVE, f"{circumstances.symptom.text}, but {why}", None, ()
     learned = (circumstances.learned,) if circumstances.learned else ()
     no = _NO.get(circumstances.consent) if policy.approval else None
-    refusals = (*_doubts(verdict, policy), *_objections(circumstances, config), *learned, *((no,) if no else ()))
+    refusals = (
+        *_doubts(verdict, policy, circumstances.throttle_threshold),
+        *_objections(circumstances, config),
+        *learned,
+        *((no,) if no else ()),
+    )
     if refusals:
         return DecisionKind.REFUSED, f"{circumstances.symptom.text}, but it {refusals[0].reason}", None, refusals
     limit = limit_of(policy.limits[min(circumstances.step, len(policy.limits) - 1)])
@@ -80,15 +86,17 @@ def _judge(verdict: Verdict, circumstances: Circumstances, config: Config) -> _J
     return DecisionKind.PENDING, f"{why}; waits for a person's approval", limit, ()
 
 
-def _doubts(verdict: Verdict, policy: CategoryPolicy) -> tuple[Refusal, ...]:
+def _doubts(verdict: Verdict, policy: CategoryPolicy, threshold: float) -> tuple[Refusal, ...]:
     doubts = []
     if not verdict.may_act:
         doubts.append(Refusal(rule="exam", reason=f"was judged by {verdict.model}, which has not passed the exam"))
-    if verdict.confidence < policy.min_confidence:
+    # The stricter of both: a strategy may ask for more than the person who wrote the policy, never for less.
+    asked = max(policy.min_confidence, threshold)
+    if verdict.confidence < asked:
         doubts.append(
             Refusal(
                 rule="confidence",
-                reason=f"is only {verdict.confidence:.2f} sure to be {verdict.category}, {policy.min_confidence:.2f} is asked for",
+                reason=f"is only {verdict.confidence:.2f} sure to be {verdict.category}, {asked:.2f} is asked for",
             )
         )
     return tuple(doubts)

@@ -7,7 +7,7 @@ Those of `READING` are for the group `brainkernel`; the others for root.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -18,9 +18,11 @@ from brainkernel.model import AuditEntry, Category, DecisionRecord, ReleaseResul
 SOCKET_NAME = "control.sock"
 STATUS, LIST, EXPLAIN = "status", "list", "explain"
 UNDO, RELEASE_ALL, PAUSE, RESUME = "undo", "release_all", "pause", "resume"
+STRATEGY, SET_STRATEGY = "strategy", "set_strategy"
+AUTO_STRATEGY = "auto"  # the rules choose
 FEEDBACK, PENDING, APPROVE, DENY, AUDIT = "feedback", "pending", "approve", "deny", "audit"
-READING = frozenset({STATUS, LIST, EXPLAIN, PENDING, AUDIT})
-CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK, APPROVE, DENY})
+READING = frozenset({STATUS, LIST, EXPLAIN, PENDING, AUDIT, STRATEGY})
+CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK, APPROVE, DENY, SET_STRATEGY})
 
 
 ALERTS, ALERT_TEST = "alerts", "alert_test"
@@ -93,6 +95,24 @@ class PendingLimits(msgspec.Struct, frozen=True):
     """Result of pending, oldest first."""
 
     waiting: tuple[Waiting, ...]
+
+
+class StrategyArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of set_strategy; without `seconds` it holds until told otherwise."""
+
+    name: Literal["aggressive", "balanced", "conservative", "auto"]
+    seconds: Annotated[float, Meta(gt=0, le=31_536_000)] | None = None
+
+
+class StrategyState(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of strategy and set_strategy: which one is in force, and what it sets."""
+
+    strategy: str
+    why: str
+    forced: bool
+    seconds_left: float | None = None  # of a forced one that ends
+    throttle_threshold: float
+    check_interval_s: float
 
 
 class Noted(msgspec.Struct, frozen=True):
@@ -227,6 +247,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     quality: tuple[QualityFigure, ...] = ()
     stability: Stability | None = None
     budgets: tuple[BudgetFigures, ...] = ()
+    strategy: StrategyState | None = None
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
