@@ -1,0 +1,166 @@
+"""Each right that the daemon's unit leaves to it carries a feature: without it, that feature is gone, so none is superfluous."""
+
+from __future__ import annotations
+
+import json
+import pwd
+import shutil
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from vm.inside import deb
+from vm.inside.hogs import quota_pct_of
+from vm.inside.systemd import property_of
+from vm.inside.units import HOG, a_victim
+from vm.inside.waiting import output_of, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+USER = "alice"
+HOME = Path("/home", USER)  # which only its owner may enter
+DROP_IN = Path("/run/systemd/system/brainkernel.service.d/50-test.conf")
+SHOWN_WITHIN_S = 30.0
+LIMITED_WITHIN_S = 40.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _package() -> Iterator[None]:
+    output_of("loginctl", "enable-linger", USER)
+    with deb.alone(), deb.installed():
+        deb.configure_to_enforce()
+        yield
+    output_of("loginctl", "disable-linger", USER)
+
+
+def programs_are_seen() -> bool:
+    """The BPF programs are in the kernel."""
+    return deb.active(deb.DAEMON) and bool(deb.status()["loader"] == "core")
+
+
+def the_kernel_wakes_it() -> bool:
+    """It holds a trigger on the pressure file."""
+    descriptors = Path("/proc", str(deb.main_pid(deb.DAEMON)), "fd").iterdir()
+    return "/proc/pressure/cpu" in {str(fd.readlink()) for fd in descriptors if fd.is_symlink()}
+
+
+def others_directories_are_seen() -> bool:
+    """Where a program of another user works is known while it runs."""
+    program = _a_new_program("works", "/usr/bin/sleep")
+    with subprocess.Popen([*_AS_USER, program, "60"], cwd=HOME) as process:
+        try:
+            return _shown(program, "cwd") == str(HOME)
+        finally:
+            process.kill()
+
+
+def short_lived_programs_of_private_directories_are_named() -> bool:
+    """A program that ended before it could be looked at is found below a directory that only its owner may enter."""
+    program = _a_new_program("ends", "/usr/bin/true")
+    subprocess.run([*_AS_USER, program.name], cwd=HOME, env={"PATH": f"{HOME}:/usr/bin"}, check=True)
+    return _shown(program, "exe") == str(program)
+
+
+def units_of_users_are_limited() -> bool:
+    """A unit of a user's own systemd is limited through that systemd."""
+    environment = [f"XDG_RUNTIME_DIR=/run/user/{pwd.getpwnam(USER).pw_uid}"]
+    command = [*_AS_USER, "env", *environment, "systemd-run", "--user", "--quiet", "--collect", "--unit=batch", "/bin/sh", "-c"]
+    output_of(*command, f"{HOG} >/dev/null & exec {HOG} >/dev/null")
+    uid = pwd.getpwnam(USER).pw_uid
+    cgroup = Path(f"/sys/fs/cgroup/user.slice/user-{uid}.slice/user@{uid}.service/app.slice/batch.service")
+    try:
+        with a_victim():
+            return _in_time(lambda: quota_pct_of(cgroup), LIMITED_WITHIN_S)
+    finally:
+        output_of(*_AS_USER, "env", *environment, "systemctl", "--user", "stop", "batch.service")
+
+
+FEATURE_OF: dict[str, Callable[[], bool]] = {
+    "cap_bpf": programs_are_seen,
+    "cap_perfmon": programs_are_seen,
+    "cap_sys_ptrace": others_directories_are_seen,
+    "cap_dac_read_search": short_lived_programs_of_private_directories_are_named,
+    "cap_sys_resource": the_kernel_wakes_it,
+    "cap_setuid": units_of_users_are_limited,
+}
+
+
+def test_deb_daemon_has_the_capabilities_that_are_tested_here() -> None:
+    """No other."""
+    assert set(property_of(deb.DAEMON, "CapabilityBoundingSet").split()) == set(FEATURE_OF)
+
+
+@pytest.mark.parametrize("feature", dict.fromkeys(FEATURE_OF.values()), ids=lambda f: f.__name__)
+def test_deb_daemon_has_the_feature(feature: Callable[[], bool]) -> None:
+    """With the set as it is."""
+    assert feature()
+
+
+@pytest.mark.parametrize("capability", FEATURE_OF)
+def test_deb_daemon_loses_a_feature_without(capability: str) -> None:
+    """With this one taken out of the set."""
+    with _without(capability):
+        assert not FEATURE_OF[capability]()
+
+
+@contextmanager
+def _without(capability: str) -> Iterator[None]:
+    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
+    DROP_IN.write_text(f"[Service]\nCapabilityBoundingSet=~{capability.upper()}\n")
+    try:
+        _restart()
+        yield
+    finally:
+        shutil.rmtree(DROP_IN.parent)
+        _restart()
+        wait_until(lambda: deb.active(deb.DAEMON), "the daemon as it was", within_s=deb.START_S)
+
+
+# It may not start at all: then the feature is gone, too.
+def _restart() -> None:
+    output_of("systemctl", "daemon-reload")
+    subprocess.run(["systemctl", "reset-failed", deb.DAEMON], check=False, capture_output=True)
+    subprocess.run(["systemctl", "restart", deb.DAEMON], check=False, capture_output=True)
+
+
+_AS_USER = ("setpriv", f"--reuid={USER}", f"--regid={USER}", "--init-groups")
+_made: list[Path] = []
+
+
+def _a_new_program(name: str, source: str) -> Path:
+    program = HOME / f"{name}-{len(_made)}"
+    _made.append(program)
+    shutil.copy(source, program)
+    shutil.chown(program, USER, USER)
+    return program
+
+
+# What is known of a program by now, as a person would find it: by its name, in the list.
+def _shown(program: Path, key: str) -> str | None:
+    found: list[str] = []
+
+    def look() -> bool:
+        for line in output_of(deb.COMMAND, "list", "--json", "--program", program.name).splitlines():
+            explained = json.loads(output_of(deb.COMMAND, "explain", "--json", str(json.loads(line)["id"])))
+            found.append(_inside(explained, "program")[key])
+        return bool(found)
+
+    return found[0] if _in_time(look, SHOWN_WITHIN_S) else None
+
+
+def _inside(thing: object, key: str) -> Any:
+    if isinstance(thing, dict):
+        return thing[key] if key in thing else next((f for v in thing.values() if (f := _inside(v, key)) is not None), None)
+    return None
+
+
+def _in_time(look: Callable[[], object], within_s: float) -> bool:
+    try:
+        wait_until(lambda: bool(look()), "it", within_s=within_s, every_s=1)
+    except AssertionError:
+        return False
+    return True
