@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from brainkernel.link.asker import Asker
     from brainkernel.link.messages import Hello
     from brainkernel.metrics import Figures
-    from brainkernel.model import Action, Decision, Lesson, Outcome
+    from brainkernel.model import Action, Decision, ExamResult, Lesson, Outcome
     from brainkernel.oversight import Oversight
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
@@ -185,9 +185,6 @@ class Agent:
     def status(self) -> control.Status:
         """How the agent fares."""
         hello = self._p.asker.hello
-        llm = (
-            control.LlmUse(hello.backend, hello.model, hello.reason) if hello else control.LlmUse("none", reason="no gateway is connected")
-        )
         self._count()
         return control.Status(
             version=__version__,
@@ -197,7 +194,7 @@ class Agent:
             loader_reason=self._p.chosen.why,
             uptime_s=(self._p.clock.boot_ns() - self._started_ns) / 1e9,
             kernel=self._p.kernel,
-            llm=llm,
+            llm=self._p.asking.use(),
             counts=self._counts(),
             stages=status.stages_of(self._p.figures),
             listening=hello.listening if hello else "",
@@ -284,6 +281,10 @@ class Agent:
         self._wishes.append(_Wish(standing, done))
         for action_id in standing:
             self._p.limiter.release(action_id, "a person released all")
+
+    def examined(self, result: ExamResult) -> control.Examined:
+        """Keep how a model did in its exam; its next verdict may act, or not, accordingly."""
+        return control.Examined(self._p.asking.examined(result))
 
     def learn(self, lesson: Lesson) -> None:
         """Take a lesson, and keep it for the next start."""

@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brainkernel.classify import question
+from brainkernel.gateway.llm.prompt import PROMPT_VERSION
 from brainkernel.link.asker import LATE_KEPT_NS, Answered, Asker, Late, TimedOut
+from brainkernel.link.control import LlmUse
 from brainkernel.link.messages import Question
 from brainkernel.model import Category, Span, Suspect, Tier, Verdict
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.config import Llm
     from brainkernel.link.messages import ProposedVerdict, Usage
+    from brainkernel.model import ExamResult
+    from brainkernel.store import Exams
 
 NS_PER_MS = 1_000_000
 LINGER_NS = 20 * NS_PER_MS  # a package's postinst starts programs in flocks: wait so long for company
@@ -48,12 +52,15 @@ class Asking:
         asker: Asker,
         clock: Clock,
         config: Llm,
+        exams: Exams,
         remember: Callable[[Suspect, Verdict], None],
     ) -> None:
         self._asker = asker
         self._clock = clock
         self.config = config
         self._remember = remember
+        self._exams = exams
+        self._results = {(r.backend, r.model): r for r in exams.all() if r.prompt_version == PROMPT_VERSION}
         self._waiting: list[_Waiting] = []
         self._batches: dict[str, _Batch] = {}
         self.calls = 0  # answered ones; the gateway counts the rest, by backend and cause
@@ -87,6 +94,39 @@ class Asking:
             else:
                 done += self._take(outcome, now_ns)
         return done
+
+    def may_act(self, model: str) -> bool:
+        """Whether verdicts of a model, named "backend/model", may limit: it passed the exam here, or the configuration says so.
+
+        What the gateway says of itself (`Hello.exam_passed`) is not asked.
+        """
+        backend, _, name = model.partition("/")
+        result = self._results.get((backend, name))
+        return self.config.may_act or (result is not None and result.passed)
+
+    def examined(self, result: ExamResult) -> str:
+        """Keep a result, and say what follows from it."""
+        self._exams.save(result)
+        if result.prompt_version != PROMPT_VERSION:
+            return f"kept, but this agent asks with prompt version {PROMPT_VERSION}, not {result.prompt_version}"
+        self._results[result.backend, result.model] = result
+        return self._standing_of(result.backend, result.model)
+
+    def use(self) -> LlmUse:
+        """Which model is asked, and what its verdicts may do."""
+        hello = self._asker.hello
+        if hello is None:
+            return LlmUse("none", reason="no gateway is connected")
+        standing = self._standing_of(hello.backend, hello.model) if self.available else ""
+        return LlmUse(hello.backend, hello.model, hello.reason, standing)
+
+    def _standing_of(self, backend: str, model: str) -> str:
+        result = self._results.get((backend, model))
+        if result is not None and result.passed:
+            return f"passed ({result.asked} programs, prompt {PROMPT_VERSION}): its verdicts may limit"
+        why = f"failed: {result.failures[0]}" if result is not None and result.failures else "not examined yet: see `brainkernel exam`"
+        allowed = "they may limit all the same, by llm.may_act" if self.config.may_act else "its verdicts are shown and limit nothing"
+        return f"{why}; {allowed}"
 
     def _send(self, now_ns: int) -> list[tuple[Suspect, Verdict]]:
         unsent = []
@@ -127,14 +167,14 @@ class Asking:
     def _verdict_of(self, proposed: ProposedVerdict | None, usage: Usage | None, failure: str) -> Verdict:
         if proposed is None:
             return Verdict.unknown(f"the LLM gave no usable answer{f': {failure}' if failure else ''}")
-        hello = self._asker.hello
+        model = f"{usage.backend}/{usage.model}" if usage else ""
         return Verdict(
             category=proposed.category,
             confidence=proposed.confidence,
             tier=Tier.LLM,
             reason=proposed.reason,
-            model=f"{usage.backend}/{usage.model}" if usage else "",
-            may_act=self.config.may_act and hello is not None,
+            model=model,
+            may_act=self.may_act(model),
         )
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from brainkernel.link.frames import Peer
-    from brainkernel.model import DecisionRecord
+    from brainkernel.model import DecisionRecord, ExamResult
     from brainkernel.oversight import Oversight
     from brainkernel.store import Decisions
 
@@ -45,6 +45,10 @@ class Subject(Protocol):
         """Take one limit back because a person says so; `done` is called when that is over."""
         ...
 
+    def examined(self, result: ExamResult) -> control.Examined:
+        """Keep how a model did in its exam, and let its verdicts act, or no longer, accordingly."""
+        ...
+
     def release_all_now(self, done: Callable[[control.Releases], None]) -> None:
         """Take all limits back; `done` is called when that is over."""
         ...
@@ -64,6 +68,9 @@ class AgentCommands:
         def answer(result: msgspec.Struct) -> None:
             respond(ControlResponse(exit_code=0, result=msgspec.to_builtins(result)))
 
+        if request.command == control.EXAMINED:
+            answer(self._agent.examined(_arguments(request, control.ExaminedArguments).result))
+            return
         match request.command:
             case control.STATUS:
                 answer(self._agent.status())

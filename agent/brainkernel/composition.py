@@ -125,7 +125,7 @@ class _Composition:
         self.memory = Memory(self.baseline, self.loader.loader, self.store.baselines, self.clock)
         self.enricher = Enricher.of_host(self.paths.state_dir, self.clock, proc_root=self.paths.proc, fs_root=self.paths.root)
         self.rules = RulesTier(ruleset.load())
-        self.cache = CacheTier(self.store.verdicts)
+        self.cache = CacheTier(self.store.verdicts, lambda verdict: self.asking.may_act(verdict.model))
         self.model = ModelTier(LocalModel(), self.rules.ruleset.knowledge)
         self.asker, self.asking = self._asking()
         self.limiter = self._limiter()
@@ -173,13 +173,13 @@ class _Composition:
             snapshot=self.figures.snapshot,
             clock=self.clock,
         )
-        asking = Asking(
+        return asker, Asking(
             asker=asker,
             clock=self.clock,
             config=self.config.llm,
+            exams=self.store.exams,
             remember=lambda suspect, verdict: self.cache.keep(suspect, verdict, self.config.llm.cache_days * DAY_S),
         )
-        return asker, asking
 
     def _is_gateway(self, peer: Peer) -> bool:
         # The service's own user, known only while it runs; root, who may do anything; or the child of this process,

@@ -111,7 +111,7 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ollama_model: Annotated[str, _setting("model name at Ollama; empty: the first one it has")] = ""
     llamacpp_model_file: Annotated[str, _setting("path of a .gguf file")] = ""
     may_act: Annotated[
-        bool, _setting("let an LLM's verdict limit although no model has passed an exam yet; without it its verdicts are only shown")
+        bool, _setting("let an LLM's verdict limit although its model has not passed `brainkernel exam`; without it the exam decides")
     ] = False
     deadline_ms: Annotated[int, Meta(ge=50), _setting("an answer later than this only goes into the cache")] = 3000
     batch_size: Annotated[int, Meta(ge=1, le=8), _setting("programs per question")] = 8

@@ -515,6 +515,21 @@ class Lesson:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExamResult:
+    """How one model did in its exam, with one version of the prompt."""
+
+    backend: str
+    model: str
+    prompt_version: str
+    time_ns: int  # CLOCK_REALTIME
+    passed: bool
+    asked: int
+    failures: tuple[str, ...] = ()  # the criteria that were not met, in sentences
+    measures: dict[str, float] = field(default_factory=dict)  # shares of 1
+    paper: str = ""  # digest of the questions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Feedback:
     """What a person said of a decision."""
 

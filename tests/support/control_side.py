@@ -21,6 +21,7 @@ from brainkernel.link.control import (
     AlertTested,
     ChannelTested,
     Counts,
+    Examined,
     LlmUse,
     Released,
     Releases,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from brainkernel.model import Lesson, ProcessKey
+    from brainkernel.model import ExamResult, Lesson, ProcessKey
     from brainkernel.store import Decisions
 
 STATUS = Status(
@@ -141,6 +142,10 @@ class RecordingAgent:
     def undo(self, decision_id: int, done: Callable[[Releases], None]) -> None:
         self.asked.append(f"undo {decision_id}")
         done(Releases((Released(decision_id, "restic", self.undo_result, "tool.service"),)))
+
+    def examined(self, result: ExamResult) -> Examined:
+        self.asked.append(f"examined {result.backend}/{result.model} {result.passed}")
+        return Examined("noted")
 
     def release_all_now(self, done: Callable[[Releases], None]) -> None:
         self.asked.append("release all")

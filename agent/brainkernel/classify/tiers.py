@@ -8,7 +8,7 @@ from brainkernel.classify.cachekey import cache_key
 from brainkernel.model import Category, Suspect, Tier, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from brainkernel.classify.ruleset import RuleSet
 
@@ -55,8 +55,10 @@ class CacheTier:
 
     tier = Tier.CACHE
 
-    def __init__(self, cache: VerdictCache) -> None:
+    def __init__(self, cache: VerdictCache, may_act: Callable[[Verdict], bool] | None = None) -> None:
+        """`may_act`: whether an LLM's kept verdict may limit today; without it, what held when it was kept holds."""
         self._cache = cache
+        self._may_act = may_act
 
     def judge(self, suspect: Suspect) -> Verdict | None:
         """Give the kept verdict, marked as coming from the cache."""
@@ -70,7 +72,7 @@ class CacheTier:
             reason=found.reason,
             rule=found.rule,
             model=found.model,
-            may_act=found.may_act,
+            may_act=self._may_act(found) if self._may_act and found.tier is Tier.LLM else found.may_act,
         )
 
     def keep(self, suspect: Suspect, verdict: Verdict, ttl_s: float) -> None:

@@ -59,13 +59,13 @@ READY = (
     Entry("replay", "run recorded events through the whole pipeline, without acting", "replay"),
     Entry("redact", "show what would leave the host of given command lines", "redact"),
     Entry("prompt", "show the exact messages an LLM would get", "prompt"),
+    Entry("exam", "test how well a model classifies, which decides what its verdicts may do", "exam"),
     Entry("check-config", "say whether the configuration and rules are valid", "check_config"),
     Entry("doctor", "look whether this host has what the agent needs", "doctor"),
     Entry("completion", "print the completion script of a shell", "completion"),
 )
 NOT_YET = (
     Entry("top", "watch processes, categories and limits live", "not_yet", ready=False),
-    Entry("exam", "test how well a model classifies", "not_yet", ready=False),
     Entry("simulate", "see what another policy would have decided", "not_yet", ready=False),
     Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),
     Entry("rollback", "go back to an earlier version", "not_yet", ready=False),

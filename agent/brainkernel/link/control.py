@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta
 
 from brainkernel.link.messages import Natural, ShortText  # noqa: TC001 # msgspec reads the annotations at run time
-from brainkernel.model import AuditEntry, Category, DecisionRecord, ReleaseResult  # noqa: TC001
+from brainkernel.model import AuditEntry, Category, DecisionRecord, ExamResult, ReleaseResult  # noqa: TC001
 
 SOCKET_NAME = "control.sock"
 STATUS, LIST, EXPLAIN = "status", "list", "explain"
@@ -28,6 +28,10 @@ CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK, APPROVE, DENY,
 ALERTS, ALERT_TEST = "alerts", "alert_test"
 READING |= {ALERTS}
 CHANGING |= {ALERT_TEST}
+
+
+EXAMINED = "examined"
+CHANGING |= {EXAMINED}
 
 
 class NoArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -115,6 +119,18 @@ class StrategyState(msgspec.Struct, frozen=True, kw_only=True):
     check_interval_s: float
 
 
+class ExaminedArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of examined: a result that the daemon shall keep and act upon."""
+
+    result: ExamResult
+
+
+class Examined(msgspec.Struct, frozen=True):
+    """Result of examined: what that model's verdicts may do from now on."""
+
+    text: str
+
+
 class Noted(msgspec.Struct, frozen=True):
     """Result of feedback, approve and deny: what follows from it."""
 
@@ -195,6 +211,7 @@ class LlmUse(msgspec.Struct, frozen=True):
     backend: str
     model: str = ""
     reason: str = ""
+    exam: str = ""  # how it did, and so what its verdicts may do
 
 
 class QualityFigure(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from brainkernel.store.audit import Audit
 from brainkernel.store.baselines import Baselines, Habit, KnownIdentity
 from brainkernel.store.database import Database
 from brainkernel.store.decisions import Decisions, Filter
+from brainkernel.store.exams import Exams
 from brainkernel.store.judgements import Judgements
 from brainkernel.store.lessons import Lessons
 from brainkernel.store.verdicts import Verdicts
@@ -25,6 +26,7 @@ __all__ = [
     "Baselines",
     "Database",
     "Decisions",
+    "Exams",
     "Filter",
     "Habit",
     "Judgements",
@@ -48,6 +50,7 @@ class Store:
     verdicts: Verdicts
     lessons: Lessons
     judgements: Judgements
+    exams: Exams
     audit: Audit
     clock: Clock
     prune_ns: int = 0
@@ -85,6 +88,7 @@ def open_store(state_dir: Path, config: StoreConfig, clock: Clock, report: Calla
         verdicts=Verdicts(database, clock),
         lessons=Lessons(database),
         judgements=Judgements(database),
+        exams=Exams(database),
         audit=Audit(database),
         clock=clock,
     )

@@ -103,11 +103,25 @@ _JUDGEMENTS = (
     "CREATE TRIGGER audit_keeps BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit log is append-only'); END",
 )
 
+_EXAMS = (
+    """
+    CREATE TABLE exams (
+        backend TEXT NOT NULL,
+        model TEXT NOT NULL,
+        prompt_version TEXT NOT NULL,
+        time_ns INTEGER NOT NULL,
+        result BLOB NOT NULL,
+        PRIMARY KEY (backend, model, prompt_version)
+    ) STRICT
+    """,
+)
+
 # Step n brings version n - 1 to version n.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _DECISIONS,
     _BASELINES + _VERDICTS + _LESSONS,
     _JUDGEMENTS,
+    _EXAMS,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

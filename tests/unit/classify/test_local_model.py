@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Evidence, Mark, Program, Tier
 from hypothesis import given
 from hypothesis import strategies as st
+from support.held_out import is_held_out
 from support.labelled import Figures, figures_of
 from support.nouns import a_suspect
 
@@ -34,11 +34,8 @@ def tier() -> ModelTier:
 @cache
 def held_out() -> tuple[Figures, Figures, Figures]:
     """What the model alone, the rules alone, and both say of the labelled programs that training never saw."""
-    sys.path.insert(0, str(ROOT / "scripts" / "model"))
-    import examples  # type: ignore[import-not-found] # noqa: PLC0415 # of the scripts: it alone says which are held out
-
     lines = (ROOT / "tests/golden/programs_labelled.jsonl").read_bytes().splitlines()
-    kept = [line for line in lines if examples.is_held_out(orjson.loads(line))]
+    kept = [line for line in lines if is_held_out(orjson.loads(line))]
     assert len(kept) > 400
     rules = RulesTier(load((SHIPPED_RULES,)))
     return figures_of(kept, [tier()]), figures_of(kept, [rules]), figures_of(kept, [rules, tier()])

@@ -1,0 +1,151 @@
+"""What a model's verdicts may do: as its exam says, never as its gateway says."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from brainkernel.asking import Asking
+from brainkernel.classify.tiers import CacheTier
+from brainkernel.config import Llm
+from brainkernel.gateway.llm.prompt import PROMPT_VERSION
+from brainkernel.link.asker import Asker
+from brainkernel.link.frames import FrameBuffer, decode, frame_of
+from brainkernel.link.messages import Answers, Ask, Hello, ProposedVerdict, Usage
+from brainkernel.metrics import Figures
+from brainkernel.model import Category, ExamResult, Tier, Verdict
+from support.nouns import SECOND_NS, a_suspect
+from support.stores import opened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from support.stores import Opened
+
+PASSED = ExamResult(backend="ollama", model="wise:1b", prompt_version=PROMPT_VERSION, time_ns=1, passed=True, asked=244)
+FAILED = replace(PASSED, passed=False, failures=("harm 12.0 % is above 1 %: a server that is slowed down",))
+
+
+class Room:
+    """An agent's questions, and a gateway that boasts at the other end of the socket."""
+
+    def __init__(self, asking: Asking, asker: Asker, gateway: socket.socket, store: Opened) -> None:
+        self.asking, self._asker, self._gateway, self._store = asking, asker, gateway, store
+
+    def verdict(self, *, by: str = "wise:1b") -> Verdict:
+        """Have a program judged by a model."""
+        assert self.asking.ask(a_suspect("/opt/x/x"))
+        self._store.clock.advance_to(self._store.clock.boot_ns() + SECOND_NS)
+        assert self.asking.collect() == []
+        (body,) = FrameBuffer().feed(self._gateway.recv(1 << 16))
+        ask = decode(body, Ask)
+        proposed = ProposedVerdict(Category.BACKGROUND, 0.99, "trust me")
+        self._gateway.sendall(frame_of(Answers(ask.id, (proposed,), usage=Usage("ollama", by, 5))))
+        self._asker.on_readable()
+        ((_, verdict),) = self.asking.collect()
+        return verdict
+
+
+@contextmanager
+def a_room(directory: Path, config: Llm | None = None, *results: ExamResult) -> Iterator[Room]:
+    """The parts, with a gateway connected that claims to have passed."""
+    with opened(directory / "state") as store:
+        for result in results:
+            store.store.exams.save(result)
+        figures = Figures()
+        asker = Asker(directory / "g.sock", allows=lambda _: True, figures=figures, snapshot=figures.snapshot, clock=store.clock)
+        asking = Asking(
+            asker=asker, clock=store.clock, config=config or Llm(), exams=store.store.exams, remember=lambda _suspect, _verdict: None
+        )
+        with closing(asker), socket.socket(socket.AF_UNIX) as gateway:
+            gateway.connect(str(directory / "g.sock"))
+            asker.on_readable()
+            gateway.sendall(frame_of(Hello("ollama", "wise:1b", "it answers", exam_passed=True)))
+            asker.on_readable()
+            yield Room(asking, asker, gateway, store)
+
+
+def test_claim_of_the_gateway_is_not_believed(tmp_path: Path) -> None:
+    """A gateway that says its model passed changes nothing."""
+    with a_room(tmp_path) as room:
+        verdict = room.verdict()
+        use = room.asking.use()
+
+    assert not verdict.may_act
+    assert use.exam == "not examined yet: see `brainkernel exam`; its verdicts are shown and limit nothing"
+
+
+def test_verdict_of_a_model_that_passed_may_act(tmp_path: Path) -> None:
+    """The stored result decides, also after a restart."""
+    with a_room(tmp_path, None, PASSED) as room:
+        verdict = room.verdict()
+        use = room.asking.use()
+
+    assert verdict.may_act
+    assert use.exam.startswith("passed (244 programs")
+
+
+def test_pass_is_of_one_model_and_one_prompt(tmp_path: Path) -> None:
+    """A fallback that answers in its place has not passed, nor has the same model under another prompt."""
+    with a_room(tmp_path, None, PASSED, replace(PASSED, model="other:1b", prompt_version="0")) as room:
+        assert not room.verdict(by="foolish:1b").may_act
+        assert not room.verdict(by="other:1b").may_act
+
+
+def test_result_that_comes_while_the_agent_runs_counts_at_once(tmp_path: Path) -> None:
+    """`brainkernel exam` needs no restart, and a failed one takes the trust back."""
+    with a_room(tmp_path) as room:
+        assert "may limit" in room.asking.examined(PASSED)
+        assert room.verdict().may_act
+
+        assert room.asking.examined(FAILED).startswith("failed: harm 12.0 %")
+        assert not room.verdict().may_act
+
+
+def test_configuration_may_trust_a_model_in_spite_of_its_exam(tmp_path: Path) -> None:
+    """`llm.may_act` is an explicit override, and status says that it is one."""
+    with a_room(tmp_path, Llm(may_act=True), FAILED) as room:
+        assert room.verdict().may_act
+        assert room.asking.use().exam.endswith("they may limit all the same, by llm.may_act")
+
+
+def test_kept_verdict_may_only_what_its_model_may_today(tmp_path: Path) -> None:
+    """A verdict from before the exam gains by a pass; one from before a failure loses."""
+
+    class Kept:
+        def __init__(self, verdict: Verdict) -> None:
+            self.verdict = verdict
+
+        def get(self, key: str) -> Verdict | None:
+            return self.verdict
+
+        def put(self, key: str, verdict: Verdict, ttl_s: float) -> None:
+            raise AssertionError
+
+    of_llm = Verdict(category=Category.BACKGROUND, confidence=0.9, tier=Tier.LLM, reason="r", model="ollama/wise:1b", may_act=True)
+    with a_room(tmp_path) as room:
+        tier = CacheTier(Kept(of_llm), lambda verdict: room.asking.may_act(verdict.model))
+        before = tier.judge(a_suspect())
+        room.asking.examined(PASSED)
+        after = tier.judge(a_suspect())
+
+    assert before is not None
+    assert after is not None
+    assert (before.may_act, after.may_act) == (False, True)
+
+
+def test_damaged_result_is_no_pass(tmp_path: Path) -> None:
+    """What cannot be read was not passed; the others are still there."""
+    with opened(tmp_path) as store:
+        store.store.exams.save(PASSED)
+        store.store.exams.save(replace(PASSED, model="second"))
+        store.store.exams.save(replace(FAILED, model="second"))
+        store.store.database.write("UPDATE exams SET result = ? WHERE model = 'wise:1b'", (b"{",))
+
+        results = store.store.exams.all()
+
+    assert [(r.model, r.passed) for r in results] == [("second", False)]
+    assert results[0].failures == FAILED.failures
