@@ -133,12 +133,8 @@ class _Composition:
         self._learn_what_was()
         self._add_alerting()
         agent = self._assembled()
-        agent.control = ControlServer(
-            self.paths.runtime_dir / SOCKET_NAME,
-            AgentCommands(agent, self.store.decisions, self.oversight),
-            self.clock,
-            self.figures,
-        )
+        commands = AgentCommands(agent, self.store.decisions, self.oversight)
+        agent.control = ControlServer(self.paths.runtime_dir / SOCKET_NAME, commands, self.clock, self.figures)
         self.outside.notice(f"loader {self.loader.loader.name}: {self.loader.why}")
         return agent
 

@@ -7,7 +7,6 @@ nothing. The daemon works without it.
 from __future__ import annotations
 
 import os
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 

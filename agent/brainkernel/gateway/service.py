@@ -26,9 +26,9 @@ from brainkernel.gateway.llm.caller import Caller, Result, Slot
 from brainkernel.gateway.llm.choice import Choice, Chooser
 from brainkernel.gateway.llm.failure import Cause
 from brainkernel.gateway.llm.groq import Groq
-from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
 from brainkernel.gateway.notify.channels import read_urls
 from brainkernel.gateway.notify.post import Post
+from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
 from brainkernel.link.messages import Alerts, Answers, Ask, Hello, LocalModelOnly
 
 if TYPE_CHECKING:
@@ -168,9 +168,7 @@ class Gateway:
         return "ok" if self.link.connected else "ok, daemon away"
 
     def _post(self, urls: dict[str, tuple[str, ...]], state_dir: Path | None, per_minute: int) -> Post:
-        return Post(
-            urls, state_dir, per_minute=per_minute, clock=self._clock, figures=self.figures, answer=self.link.send, say=self._say
-        )
+        return Post(urls, state_dir, per_minute=per_minute, clock=self._clock, figures=self.figures, answer=self.link.send, say=self._say)
 
     def _http(self, listen: str) -> HttpServer | None:
         if not listen:
@@ -234,7 +232,11 @@ class Gateway:
         return bool(slots) and all(slot.breaker.state is BreakerState.CLOSED for slot in slots)
 
     def _caller_of(self, choice: Choice) -> Caller:
-        slots = [self._slots.setdefault((backend.name, backend.model), self._slot_of(backend)) for backend in choice.backends if not (self._local_only and isinstance(backend, Groq))]
+        slots = [
+            self._slots.setdefault((backend.name, backend.model), self._slot_of(backend))
+            for backend in choice.backends
+            if not (self._local_only and isinstance(backend, Groq))
+        ]
         return Caller(slots, self._budget, clock=self._clock, figures=self.figures, wait=self.stop.wait)
 
     def _slot_of(self, backend: Backend) -> Slot:

@@ -21,7 +21,18 @@ from brainkernel import metrics
 from brainkernel.errors import ProtocolError
 from brainkernel.link.frames import FrameBuffer, Peer, decode, frame_of, peer_of
 from brainkernel.link.messages import (
-    AlertDelivered, Alerts, AlertsTaken, Answers, Ask, FiguresNow, FromGateway, Hello, LocalModelOnly, ProposedVerdict, Question, Usage,
+    AlertDelivered,
+    Alerts,
+    AlertsTaken,
+    Answers,
+    Ask,
+    FiguresNow,
+    FromGateway,
+    Hello,
+    LocalModelOnly,
+    ProposedVerdict,
+    Question,
+    Usage,
 )  # fmt: skip
 
 if TYPE_CHECKING:
