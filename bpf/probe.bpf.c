@@ -113,6 +113,17 @@ struct {
 	__type(value, struct wait_histogram);
 } waits SEC(".maps");
 
+/* Cgroups whose waits are counted apart: inode of the cgroup v2 directory. User space inserts. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64);
+	__type(key, __u64);
+	__type(value, struct wait_histogram);
+} cgroup_waits SEC(".maps");
+
+/* How many there are; written by user space. 0: nobody looks for them. */
+volatile __u32 followed_cgroups SEC(".data.followed") = 0;
+
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

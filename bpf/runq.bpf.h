@@ -31,7 +31,27 @@ static __always_inline __u32 log2_of(__u64 value)
 	return log + (v >> 1);
 }
 
-static __always_inline void count_wait(__s64 wait_ns)
+/*
+ * A cgroup that is followed (a limited one: its quota makes it wait) has a histogram of its own, and is not in the
+ * host's: so the host's needs no subtraction, and never runs backwards when a cgroup is followed no more. The hash
+ * look-up is paid only while any is followed.
+ */
+static __always_inline bool count_followed(struct task_struct *task, __u32 slot)
+{
+	struct wait_histogram *histogram;
+	__u64 cgroup_id;
+
+	if (!followed_cgroups)
+		return false;
+	cgroup_id = cgroup_id_of(task);
+	histogram = bpf_map_lookup_elem(&cgroup_waits, &cgroup_id);
+	if (!histogram)
+		return false;
+	COUNT(histogram->slots[slot & (WAIT_SLOTS - 1)]);
+	return true;
+}
+
+static __always_inline void count_wait(struct task_struct *task, __s64 wait_ns)
 {
 	__u32 cpu = bpf_get_smp_processor_id(), slot;
 	struct wait_histogram *histogram = bpf_map_lookup_elem(&waits, &cpu);
@@ -40,6 +60,8 @@ static __always_inline void count_wait(__s64 wait_ns)
 		return;
 	/* Negative: the task came from another CPU whose clock is ahead. */
 	slot = wait_ns > 0 ? log2_of(wait_ns) : 0;
+	if (count_followed(task, slot))
+		return;
 	/* Interrupts are off under the run queue's lock, so nobody else writes here. */
 	histogram->slots[slot & (WAIT_SLOTS - 1)]++;
 }
@@ -55,7 +77,7 @@ int BPF_PROG(on_switch, bool preempt, struct task_struct *prev, struct task_stru
 	queued_ns = next->sched_info.last_queued;
 	if (!queued_ns || !next->pid)
 		return 0;
-	count_wait(next->se.cfs_rq->rq->clock - queued_ns);
+	count_wait(next, next->se.cfs_rq->rq->clock - queued_ns);
 	return 0;
 }
 
@@ -110,7 +132,7 @@ int BPF_PROG(on_switch_pair, bool preempt, struct task_struct *prev, struct task
 	queued_ns = bpf_map_lookup_elem(&runnable, &pid);
 	if (!queued_ns)
 		return 0;
-	count_wait(bpf_ktime_get_ns() - *queued_ns);
+	count_wait(next, bpf_ktime_get_ns() - *queued_ns);
 	bpf_map_delete_elem(&runnable, &pid);
 	return 0;
 }

@@ -14,7 +14,7 @@ from brainkernel.act.limiter import Applied, NotApplied, Released
 from brainkernel.daemon import Watched
 from brainkernel.learn.experience import lesson_of
 from brainkernel.link import control
-from brainkernel.model import ReleaseResult
+from brainkernel.model import ReleaseResult, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -333,6 +333,8 @@ class Agent:
         self._p.figures.observe(metrics.STAGE_SECONDS, max(0, now_ns - decision.decided_ns) / 1e9, "act")
         self._p.figures.add(metrics.LIMITS_APPLIED, action.route.value)
         self._limits[action.id] = control.Limited(id=action.id, comm=action.comm, limit=str(action.limit))
+        if action.route in (Route.UNIT, Route.SCOPE):  # its cgroup is the target's alone
+            self._p.chosen.loader.follow_cgroup(action.cgroup_id)
         self._p.report.action(decision, action)
 
     def _on_not_applied(self, result: NotApplied) -> None:
@@ -345,6 +347,8 @@ class Agent:
         action = result.action
         if result.result is not ReleaseResult.FAILED:
             self._p.watch.released(action)
+            if action.cgroup_id not in {standing.cgroup_id for standing in self._p.watch.actions}:
+                self._p.chosen.loader.unfollow_cgroup(action.cgroup_id)
         self._p.figures.add(metrics.LIMITS_RELEASED, result.result.value)
         self._p.report.released(action, result.result, result.why)
         if (limited := self._limits.get(action.id)) is not None:

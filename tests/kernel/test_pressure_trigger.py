@@ -18,7 +18,6 @@ def test_trigger_fires_when_somebody_waits_for_a_cpu() -> None:
     before_us = read_cpu_some_us(PROC)
     if trigger is None or before_us is None:
         refuse("no PSI triggers here; needs CONFIG_PSI and root")
-        return
     cpu = min(os.sched_getaffinity(0))
     loop = f"import os\nos.sched_setaffinity(0, [{cpu}])\nwhile True: pass"
 

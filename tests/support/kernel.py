@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 import pytest
 from brainkernel.model import Exec, Exit, Fork, Suppressed
@@ -34,7 +34,7 @@ def require_kernel() -> None:
         refuse(missing)
 
 
-def refuse(reason: str) -> None:
+def refuse(reason: str) -> NoReturn:
     """Skip with a reason, or fail where skipping is not allowed."""
     if os.environ.get("REQUIRE_KERNEL") == "1":
         pytest.fail(f"REQUIRE_KERNEL=1 forbids to skip: {reason}")

@@ -47,6 +47,7 @@ _INABILITIES = {
     wire.Ability.RSS: "the memory of tasks reads 0: this kernel counts it in a way not known here",
 }
 _INVOCATIONS_MAX = 16384  # as declared in bpf/probe.bpf.c
+_FOLLOWED_MAX = 64  # as declared in bpf/probe.bpf.c
 _ARGV_KEY = struct.Struct("<QQ")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -83,6 +84,7 @@ class CoreLoader:
         self._notices = SuppressionNotices()
         self._noticed_ns = 0
         self._suppressed_total = 0
+        self._followed: set[int] = set()
         self._snapshot = TaskSnapshots(mmap.PAGESIZE)
         self.limits: tuple[str, ...] = ()
 
@@ -118,6 +120,7 @@ class CoreLoader:
     def close(self) -> None:
         """Take everything out of the kernel. May be called twice."""
         self._is_open = False
+        self._followed.clear()
         self._resources.close()
 
     def _load(self, obj: BpfObject) -> None:
@@ -140,6 +143,8 @@ class CoreLoader:
         obj.load()
         self._known = BpfMap(obj.map_fd("known"), wire.IDENTITY.size, wire.KNOWN.size)
         self._invocations = BpfMap(obj.map_fd("invocations"), wire.INVOCATION.size, _U64.size)
+        self._cgroup_waits = BpfMap(obj.map_fd("cgroup_waits"), _U64.size, wire.WAITS.size)
+        self._followed_count = BpfMap(obj.map_fd(".data.followed"), _U32.size, _U32.size)
         self._own = BpfMap(obj.map_fd("own"), _U32.size, 1)
         self._buckets = BpfMap(obj.map_fd("buckets"), _U64.size, wire.BUCKET.size)
 
@@ -247,11 +252,37 @@ class CoreLoader:
         )
 
     def run_queue(self) -> Histogram | None:
-        """Sum the histograms of all CPUs, without a system call."""
+        """Sum the histograms of all CPUs, without a system call. Cgroups that are followed are not in it."""
         if not self._options.run_queue:
             return None
         per_cpu = wire.WAITS.struct.iter_unpack(self._wait_memory[:])
         return tuple(sum(slot) for slot in zip(*per_cpu, strict=True))
+
+    def follow_cgroup(self, cgroup_id: int) -> bool:
+        """Give it a histogram of its own; False when 64 have one. Costs a hash look-up per switch while any has."""
+        key = _U64.pack(cgroup_id)
+        if not self._options.run_queue or len(self._followed) >= _FOLLOWED_MAX:
+            return False
+        if cgroup_id not in self._followed:
+            self._cgroup_waits.put(key, bytes(wire.WAITS.size))
+            self._followed.add(cgroup_id)
+            self._tell_followed()
+        return True
+
+    def unfollow_cgroup(self, cgroup_id: int) -> None:
+        """Count it with the host again."""
+        if cgroup_id in self._followed:
+            self._followed.remove(cgroup_id)
+            self._tell_followed()
+            self._cgroup_waits.delete(_U64.pack(cgroup_id))
+
+    def _tell_followed(self) -> None:
+        self._followed_count.put(_U32.pack(0), _U32.pack(len(self._followed)))
+
+    def run_queue_of(self, cgroup_id: int) -> Histogram | None:
+        """The histogram of one cgroup since it is followed."""
+        raw = self._cgroup_waits.get(_U64.pack(cgroup_id)) if cgroup_id in self._followed else None
+        return wire.WAITS.struct.unpack(raw) if raw is not None else None
 
     def tasks(self) -> list[TaskSample]:
         """Read the task iterator once. Threads are added up into their process."""

@@ -129,7 +129,19 @@ class Loader(Protocol):
         ...
 
     def run_queue(self) -> Histogram | None:
-        """Run-queue waits since open; None if it cannot see them. See runqueue.wait_between."""
+        """Run-queue waits since open, without those of followed cgroups; None if it cannot see them. See runqueue.wait_between."""
+        ...
+
+    def follow_cgroup(self, cgroup_id: int) -> bool:
+        """Count the waits of this cgroup (not of those below it) apart from now on; False if it cannot."""
+        ...
+
+    def unfollow_cgroup(self, cgroup_id: int) -> None:
+        """Count them with the host again."""
+        ...
+
+    def run_queue_of(self, cgroup_id: int) -> Histogram | None:
+        """Run-queue waits of a followed cgroup since then; None if it is not followed."""
         ...
 
     def tasks(self) -> list[TaskSample] | None:

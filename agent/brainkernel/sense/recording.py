@@ -269,6 +269,19 @@ class ReplayLoader:
         """A recording does not have it."""
         return None
 
+    def follow_cgroup(self, cgroup_id: int) -> bool:
+        """It cannot."""
+        del cgroup_id
+        return False
+
+    def unfollow_cgroup(self, cgroup_id: int) -> None:
+        """Do nothing."""
+
+    def run_queue_of(self, cgroup_id: int) -> Histogram | None:
+        """None is followed."""
+        del cgroup_id
+        return None
+
     def tasks(self) -> list[TaskSample] | None:
         """A recording does not have them."""
         return None

@@ -133,6 +133,20 @@ class StreamLoader(ABC):
         """None where the kernel side cannot see it."""
         return None
 
+    def follow_cgroup(self, cgroup_id: int) -> bool:
+        """It cannot."""
+        del cgroup_id
+        return False
+
+    def unfollow_cgroup(self, cgroup_id: int) -> None:
+        """Nothing is to be undone."""
+        del cgroup_id
+
+    def run_queue_of(self, cgroup_id: int) -> Histogram | None:
+        """None is followed."""
+        del cgroup_id
+        return None
+
     def tasks(self) -> list[TaskSample] | None:
         """Read /proc: some 30 us per process."""
         return read_tasks(self._options.proc)
