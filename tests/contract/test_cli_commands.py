@@ -51,6 +51,7 @@ PRINTS = (
     "deny",
     "audit",
     "strategy",
+    "simulate",
     "pause",
     "resume",
     "prompt",

@@ -77,57 +77,76 @@ class Host:
             self.judging.tick(0)
 
 
+def make_proc(proc: Path) -> None:
+    """What is read of a process before it is limited."""
+    for tgid in (1, HOG):
+        (proc / str(tgid)).mkdir(parents=True, exist_ok=True)
+        # proc_pid_stat(5): state, ppid, pgrp, session, tty, tpgid, flags, ..., nice (19th), ..., start time, ..., policy (41st)
+        fields = ["S", "1", str(tgid), str(tgid), "0", "-1", "4194304", *["0"] * 12, str(tgid * 100), *["0"] * 30]
+        (proc / str(tgid) / "stat").write_text(f"{tgid} (hog) {' '.join(fields)}\n")
+        (proc / str(tgid) / "status").write_text("Cpus_allowed:\t3\n")
+
+
+def ports_of(host: Host) -> Ports:
+    return Ports(
+        snapshot=host.snapshot,
+        pressed=lambda: True,
+        exe_of=lambda key: "/opt/batch/hog" if key.tgid == HOG else "/usr/sbin/mysqld",
+        suspect_of=lambda use: a_suspect("/opt/batch/hog", key=use.key),
+        decide=host.decide,
+        run_queue_us=lambda _counts: None,
+        check_interval_s=lambda: host.judging.strategist.settings.check_interval_s,
+        limits=host,
+        report_outcome=lambda _decision, _outcome: None,
+        learn=lambda _lesson: None,
+    )
+
+
+def connect(host: Host, config: Config, proc: Path) -> None:
+    """Put the stages around the host, as `composition` does."""
+    store, clock, experience, approvals, figures = host.store.store, host.store.clock, Experience(), Approvals(), Figures()
+    host.judging = Judging(
+        config=config,
+        clock=clock,
+        figures=figures,
+        keep=store.judgements.save,
+        log=store.audit.add,
+        tell=host.told.append,
+        earlier=store.judgements.all(),
+    )
+    host.watch = Watch(config=config, clock=clock, baseline=Baseline(), experience=experience, figures=figures, ports=ports_of(host))
+    host.oversight = Oversight(
+        decisions=store.decisions,
+        log=store.audit,
+        approvals=approvals,
+        judging=host.judging,
+        clock=clock,
+        learn=lambda _lesson: None,
+        reconsider=host.watch.reconsider,
+    )
+    host.deciding = Deciding(
+        config=config,
+        clock=clock,
+        switch=Switch("enforce"),
+        experience=experience,
+        approvals=approvals,
+        strategy=lambda: host.judging.strategist.settings,
+        table=ProcessTable(),
+        proc_root=proc,
+        own=frozenset(),
+        next_id=store.decisions.next_id,
+        lease_ns_for=lambda _suspect: 60 * SECOND_NS,
+        limits_standing=lambda: 0,
+    )
+
+
 @contextmanager
 def a_host(directory: Path, config: Config) -> Iterator[Host]:
     """The stages around a store in `directory`."""
-    for tgid in (1, HOG):
-        (directory / "proc" / str(tgid)).mkdir(parents=True, exist_ok=True)
-        # proc_pid_stat(5): state, ppid, pgrp, session, tty, tpgid, flags, ..., nice (19th), ..., start time, ..., policy (41st)
-        fields = ["S", "1", str(tgid), str(tgid), "0", "-1", "4194304", *["0"] * 12, str(tgid * 100), *["0"] * 30]
-        (directory / "proc" / str(tgid) / "stat").write_text(f"{tgid} (hog) {' '.join(fields)}\n")
-        (directory / "proc" / str(tgid) / "status").write_text("Cpus_allowed:\t3\n")
+    make_proc(directory / "proc")
     with opened(directory / "state", at_ns=START_S * SECOND_NS) as store:
-        host, experience, approvals, figures = Host(store), Experience(), Approvals(), Figures()
-        kept, audit = store.store.judgements, store.store.audit
-        host.judging = Judging(
-            config=config, clock=store.clock, figures=figures, keep=kept.save, log=audit.add, tell=host.told.append, earlier=kept.all()
-        )
-        ports = Ports(
-            snapshot=host.snapshot,
-            pressed=lambda: True,
-            exe_of=lambda key: "/opt/batch/hog" if key.tgid == HOG else "/usr/sbin/mysqld",
-            suspect_of=lambda use: a_suspect("/opt/batch/hog", key=use.key),
-            decide=host.decide,
-            run_queue_us=lambda _counts: None,
-            check_interval_s=lambda: host.judging.strategist.settings.check_interval_s,
-            limits=host,
-            report_outcome=lambda _decision, _outcome: None,
-            learn=lambda _lesson: None,
-        )
-        host.watch = Watch(config=config, clock=store.clock, baseline=Baseline(), experience=experience, figures=figures, ports=ports)
-        host.oversight = Oversight(
-            decisions=store.store.decisions,
-            log=audit,
-            approvals=approvals,
-            judging=host.judging,
-            clock=store.clock,
-            learn=lambda _lesson: None,
-            reconsider=host.watch.reconsider,
-        )
-        host.deciding = Deciding(
-            config=config,
-            clock=store.clock,
-            switch=Switch("enforce"),
-            experience=experience,
-            approvals=approvals,
-            strategy=lambda: host.judging.strategist.settings,
-            table=ProcessTable(),
-            proc_root=directory / "proc",
-            own=frozenset(),
-            next_id=store.store.decisions.next_id,
-            lease_ns_for=lambda _suspect: 60 * SECOND_NS,
-            limits_standing=lambda: 0,
-        )
+        host = Host(store)
+        connect(host, config, directory / "proc")
         yield host
 
 

@@ -57,6 +57,7 @@ READY = (
     Entry("classify", "say what programs are, from records in a file", "classify"),
     Entry("record", "write this host's process events into a file", "record"),
     Entry("replay", "run recorded events through the whole pipeline, without acting", "replay"),
+    Entry("simulate", "see what another policy would have decided", "simulate"),
     Entry("redact", "show what would leave the host of given command lines", "redact"),
     Entry("prompt", "show the exact messages an LLM would get", "prompt"),
     Entry("exam", "test how well a model classifies, which decides what its verdicts may do", "exam"),
@@ -66,7 +67,6 @@ READY = (
 )
 NOT_YET = (
     Entry("top", "watch processes, categories and limits live", "not_yet", ready=False),
-    Entry("simulate", "see what another policy would have decided", "not_yet", ready=False),
     Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),
     Entry("rollback", "go back to an earlier version", "not_yet", ready=False),
 )
