@@ -10,15 +10,16 @@ import errno
 import functools
 import os
 from ctypes import CFUNCTYPE, POINTER, byref, c_bool, c_char_p, c_int, c_size_t, c_uint32, c_uint64, c_void_p
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainkernel.errors import SenseError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 LIBRARY = "libbpf.so.1"
+KERNEL_TYPES = Path("/sys/kernel/btf/vmlinux")
 
 SAMPLE_CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)  # context, record, its size -> 0, or < 0 to stop
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
@@ -129,14 +130,30 @@ def checked_pointer(what: str, pointer: int | None) -> int:
     return pointer
 
 
+# struct bpf_object_open_opts of libbpf 1.0 up to btf_custom_path; `sz` tells the library how much of it we know.
+class _OpenOptions(ctypes.Structure):
+    _fields_ = (
+        ("sz", c_size_t),
+        ("object_name", c_char_p),
+        ("relaxed_maps", c_bool),
+        ("pin_root_path", c_char_p),
+        ("unused", c_uint32),
+        ("kconfig", c_char_p),
+        ("btf_custom_path", c_char_p),
+    )
+
+
 class BpfObject:
     """One compiled object in the kernel: programs, maps, links. `close` takes all of it out again."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kernel_types: Path = KERNEL_TYPES) -> None:
         """Open and parse it; nothing is in the kernel yet."""
         self._lib = library()
         forget_messages()
-        self._object: int | None = checked_pointer(str(path), self._lib.bpf_object__open_file(os.fsencode(path), None))
+        # Named, or else libbpf looks through the types of all modules for each one that this kernel has not, which takes
+        # CAP_SYS_ADMIN (BPF_BTF_GET_NEXT_ID), and libbpf 1.1 gives up without it. What we read is all in the kernel itself.
+        options = _OpenOptions(sz=ctypes.sizeof(_OpenOptions), btf_custom_path=os.fsencode(kernel_types))
+        self._object: int | None = checked_pointer(str(path), self._lib.bpf_object__open_file(os.fsencode(path), byref(options)))
         self._links: list[int] = []
 
     def set_constant(self, section: str, value: bytes) -> None:
