@@ -10,6 +10,7 @@ from brainkernel.sense import exepath, wire
 from brainkernel.sense.marks import marks_of
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
     from brainkernel.sense.cgroups import CgroupPaths
@@ -55,17 +56,20 @@ class EventAssembly:
         self._files: dict[bytes, FileId | None] = {}
         self._lineages: dict[bytes, _Lineage] = {}
 
-    def event_of(self, record: wire.Record) -> ProcessEvent:
-        """Complete one record. What /proc can no longer tell stays empty."""
+    def event_of(self, record: wire.Record, ended: Container[tuple[int, int]] = ()) -> ProcessEvent:
+        """Complete one record. What /proc can no longer tell stays empty.
+
+        `ended` are the processes whose exit came in the same batch, by tgid and start: they are not asked for.
+        """
         if isinstance(record, wire.ExecRecord):
-            return self._exec_of(record)
+            return self._exec_of(record, is_gone=(record.tgid, record.start_ns) in ended)
         if isinstance(record, wire.ExitRecord):
             key = ProcessKey.at(record.tgid, record.start_ns)
             return Exit(time_ns=record.time_ns, key=key, exit_code=record.exit_code)
         parent = ProcessKey.at(record.parent_tgid, record.parent_start_ns)
         return Fork(time_ns=record.time_ns, key=ProcessKey.at(record.tgid, record.start_ns), parent=parent)
 
-    def _exec_of(self, record: wire.ExecRecord) -> Exec:
+    def _exec_of(self, record: wire.ExecRecord, *, is_gone: bool) -> Exec:
         key = ProcessKey.at(record.tgid, record.start_ns)
         ancestors = self._ancestors_of(record.lineage)
         parent = ancestors[0] if ancestors else None
@@ -75,9 +79,10 @@ class EventAssembly:
         # Of a script the kernel itself has put the interpreter's name into argv[0].
         started_as = (record.argv[0] if record.argv else "") if flags & _SCRIPT else filename
         exe = self._exe_paths.of(file, key, started_as, parent.key.tgid if parent else 0)
-        # Nobody will think about where a remembered program runs, and the look-ups cost more than all the rest.
-        remembered = bool(flags & _REMEMBERED)
-        cwd = "" if remembered else exepath.read_cwd(self._proc, key) or ""
+        # Nobody will think about where a remembered program runs, nobody can say it of one that has ended, and the
+        # look-ups cost more than all the rest.
+        unasked = is_gone or bool(flags & _REMEMBERED)
+        cwd = "" if unasked else exepath.read_cwd(self._proc, key) or ""
         return Exec(
             time_ns=record.time_ns,
             key=key,
@@ -92,7 +97,7 @@ class EventAssembly:
             uid=record.uid,
             euid=record.euid,
             cwd=cwd,
-            cgroup=self._cgroup_paths.of(record.cgroup_id, 0 if remembered else record.tgid),
+            cgroup=self._cgroup_paths.of(record.cgroup_id, 0 if unasked else record.tgid),
             cgroup_id=record.cgroup_id,
             tty=os.makedev(record.tty >> _MINOR_BITS, record.tty & _MINOR_MASK) if record.tty else 0,
             loginuid=None if record.loginuid == wire.NO_LOGINUID else record.loginuid,

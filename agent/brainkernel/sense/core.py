@@ -175,8 +175,9 @@ class CoreLoader:
 
     def drain(self, limit: int = 512) -> list[ProcessEvent]:
         """Take what waits; at most every quarter of a second also what flood control held back."""
-        events: list[ProcessEvent] = []
-        event_of, received = self._assembly.event_of, self._received
+        records: list[wire.Record] = []
+        ended: set[tuple[int, int]] = set()
+        received = self._received
         for data in self._ring.read(limit):
             try:
                 record = wire.record_of(data)
@@ -184,7 +185,11 @@ class CoreLoader:
                 self._undecodable += 1
                 continue
             received[type(record)] += 1
-            events.append(event_of(record))
+            records.append(record)
+            if isinstance(record, wire.ExitRecord):
+                ended.add((record.tgid, record.start_ns))
+        event_of = self._assembly.event_of
+        events: list[ProcessEvent] = [event_of(record, ended) for record in records]
         now_ns = self._clock.boot_ns()
         if now_ns - self._noticed_ns >= _NOTICE_INTERVAL_NS:
             self._noticed_ns = now_ns

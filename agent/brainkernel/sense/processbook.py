@@ -63,10 +63,10 @@ class ProcessBook:
             ppid = event.parent.tgid if event.parent else 0
             self._enter(_Entry(event.key, ppid, event.comm, event.file, event.exe))
 
-    def fork_of(self, record: wire.ForkRecord) -> Fork:
+    def fork_of(self, record: wire.ForkRecord, *, is_gone: bool = False) -> Fork:
         """A child, running its parent's program. Its start is the kernel's, or where /proc no longer says it, now."""
         parent = self._entry_of(record.parent_tgid, record.time_ns)
-        start_ns = exepath.read_start_ns(self._proc, record.tgid)
+        start_ns = None if is_gone else exepath.read_start_ns(self._proc, record.tgid)
         key = ProcessKey.at(record.tgid, record.time_ns if start_ns is None else start_ns)
         child = self._entries.get(record.tgid)
         # Already there: its exec was read first, from another CPU's ring; what the child runs is not its parent's.
@@ -79,13 +79,13 @@ class ProcessBook:
         entry = self._entry_of(record.tgid, record.time_ns)
         return Exit(time_ns=record.time_ns, key=entry.key, exit_code=record.exit_code)
 
-    def exec_of(self, record: wire.ExecRecord) -> Exec | None:
+    def exec_of(self, record: wire.ExecRecord, *, is_gone: bool = False) -> Exec | None:
         """A program start; None if neither the record nor /proc says which program it was.
 
-        Read as it is now: of two execs one right after the other both show the second program.
+        `is_gone`: it is known to have ended. Otherwise read as it is now: of two execs one right after the other both show the second program.
         """
         before = self._entry_of(record.tgid, record.time_ns)
-        now = _read_now(self._proc, record.tgid) or (_now_of(record, before) if record.filename else None)
+        now = (None if is_gone else _read_now(self._proc, record.tgid)) or (_now_of(record, before) if record.filename else None)
         if now is None:
             return None
         entry = _Entry(ProcessKey.at(record.tgid, now.start_ns), before.ppid or now.ppid, record.comm or now.comm, now.file, now.exe)

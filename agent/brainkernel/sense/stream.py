@@ -82,15 +82,22 @@ class StreamLoader(ABC):
         """What waits, oldest first; losses are entered in the gate's books here."""
 
     def drain(self, limit: int = 512) -> list[ProcessEvent]:
-        """Take what waits."""
-        events = (self._event_of(record) for record in self._read(limit))
+        """Take what waits. Whose end is among it is not looked up: /proc has nothing, or another process of that pid."""
+        records = self._read(limit)
+        ended: set[int] = set()
+        gone = []
+        for record in reversed(records):
+            gone.append(record.tgid in ended)
+            if isinstance(record, wire.ExitRecord):
+                ended.add(record.tgid)
+        events = (self._event_of(record, is_gone) for record, is_gone in zip(records, reversed(gone), strict=True))
         return [event for event in events if event is not None]
 
-    def _event_of(self, record: wire.Record) -> ProcessEvent | None:
+    def _event_of(self, record: wire.Record, is_gone: bool) -> ProcessEvent | None:
         gate, book = self._gate, self._book
         if isinstance(record, wire.ForkRecord):
             fate = gate.of_fork(record.tgid, record.parent_tgid)
-            fork = book.fork_of(record)
+            fork = book.fork_of(record, is_gone=is_gone)
             return fork if fate is Fate.SUBMITTED else None
         if isinstance(record, wire.ExitRecord):
             fate = gate.of_exit(record.tgid)
@@ -98,7 +105,7 @@ class StreamLoader(ABC):
         if gate.is_own(record.tgid):
             gate.count("exec", Fate.OWN)
             return None
-        event = book.exec_of(record)
+        event = book.exec_of(record, is_gone=is_gone)
         if event is None:
             gate.failures["gone"] += 1
             gate.count("exec", Fate.FAILED)

@@ -75,3 +75,16 @@ def test_lineage_is_resolved_once_and_again_when_more_is_known() -> None:
     assert before.ancestors is again.ancestors
     assert (before.parent_exe, after.parent_exe) == ("", "/usr/bin/parent")
     assert after.ancestors is last.ancestors
+
+
+def test_exec_whose_exit_came_along_is_not_looked_up() -> None:
+    """Its pid may be another's by now; what the record itself says is complete."""
+    record = wire.record_of(an_exec_record(tgid=os.getpid()))
+
+    asked = an_assembly().event_of(record)
+    unasked = an_assembly().event_of(record, {(record.tgid, record.start_ns)})
+
+    assert isinstance(asked, Exec)
+    assert isinstance(unasked, Exec)
+    assert (unasked.exe, unasked.argv, unasked.key) == (asked.exe, asked.argv, asked.key)
+    assert (unasked.cwd, unasked.cgroup) == ("", "")
