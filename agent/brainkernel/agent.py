@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from brainkernel.metrics import Figures
     from brainkernel.model import Action, Decision, ExamResult, Lesson, Outcome
     from brainkernel.oversight import Oversight
+    from brainkernel.processes import Processes
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
     from brainkernel.sense.pressure import Pressure
@@ -92,6 +93,7 @@ class Parts:
     figures: Figures
     switch: Switch
     alerting: Alerting
+    processes: Processes
     report: Report
     reload: Callable[[], None]
     flush: Callable[[], None]  # what was met goes to the store
@@ -234,6 +236,11 @@ class Agent:
     def paused(self) -> bool:
         """Whether limits are paused, by a person or an alert."""
         return self._p.switch.paused
+
+    def process_rows(self, limit: int) -> control.ProcessRows:
+        """What runs now and what is thought of it."""
+        rows = self._p.processes.rows(self._p.watch.window, limit)
+        return msgspec.structs.replace(rows, mode=self._p.switch.mode, paused=self._p.switch.paused)
 
     def alert_states(self) -> control.AlertStates:
         """How the alert rules stand."""

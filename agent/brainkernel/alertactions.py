@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from brainkernel.learn.strategy import Strategy
 from brainkernel.link.messages import LocalModelOnly
 from brainkernel.metrics import ALERT_ACTIONS
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from brainkernel.alerting.rules import ActionName, AlertRule
+    from brainkernel.judging import Judging
     from brainkernel.link.asker import Asker
     from brainkernel.link.messages import Hello
     from brainkernel.metrics import Figures
@@ -70,10 +72,6 @@ class AgentActions:
             if use.holders and not use.done and not self._cools(use, now_ns):
                 self._do(name, use, next(iter(use.holders)))
 
-    def person_decided(self, name: ActionName) -> None:
-        """A person took the matter into their hands: no alert holds it, or undoes it, any more."""
-        self._uses[name] = _Use(undone_ns=None)
-
     def _do(self, name: ActionName, use: _Use, rule_name: str) -> None:
         use.done = True
         self._count(name, "done", f"alert {rule_name}: {name.value}: {self._deeds[name].do()}")
@@ -85,6 +83,31 @@ class AgentActions:
     def _count(self, name: ActionName, result: str, text: str) -> None:
         self._figures.add(ALERT_ACTIONS, name.value, result)
         self._say(text)
+
+
+class StrategySwitch:
+    """The conservative strategy for as long as alerts ask for it. A strategy that a person forced stays."""
+
+    def __init__(self, judging: Judging) -> None:
+        self._judging = judging
+        self._ours = False
+
+    def on(self) -> str:
+        """Force it."""
+        if self._judging.strategist.is_forced:
+            return f"the strategy {self._judging.strategist.strategy.value} was forced by a person and stays"
+        self._ours = True
+        self._judging.force(Strategy.CONSERVATIVE)
+        return "the strategy is conservative until the alert resolves"
+
+    def off(self) -> str:
+        """Follow the rules again, unless a person forced another one meanwhile."""
+        strategist = self._judging.strategist
+        if not self._ours or not strategist.is_forced or strategist.strategy is not Strategy.CONSERVATIVE:
+            return "left as a person set it"
+        self._ours = False
+        self._judging.force(None)
+        return "the strategy follows the rules again"
 
 
 class CloudSwitch:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from brainkernel import metrics
-from brainkernel.alertactions import AgentActions, CloudSwitch, Deed
+from brainkernel.alertactions import AgentActions, CloudSwitch, Deed, StrategySwitch
 from brainkernel.alerting import rulesfile
 from brainkernel.alerting.engine import Alert, Engine, Standing, State
 from brainkernel.alerting.outgoing import Outgoing
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from brainkernel.asking import Asking
     from brainkernel.clock import Clock
+    from brainkernel.judging import Judging
     from brainkernel.link.asker import Asker
     from brainkernel.metrics import Figures
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult, Suspect
@@ -73,15 +74,17 @@ class Outward:
 
     asker: Asker
     asking: Asking
+    judging: Judging
     say: Callable[[str], None]
     path_of: Callable[[Suspect], str]
 
 
 def make(config_file: Path | None, figures: Figures, clock: Clock, outward: Outward, agent: Callable[[], Pausable]) -> Alerting:
     """Put the alerts of a daemon together; `agent` is asked for later. Raises ConfigError for rules that are not valid."""
-    cloud = CloudSwitch(outward.asker)
+    cloud, strategy = CloudSwitch(outward.asker), StrategySwitch(outward.judging)
     deeds = {
         ActionName.PAUSE_SCHEDULING: Deed(lambda: agent().pause_for_alert(), lambda: agent().resume_after_alert()),
+        ActionName.SWITCH_TO_CONSERVATIVE_MODE: Deed(strategy.on, strategy.off),
         ActionName.FALLBACK_TO_LOCAL_MODEL: Deed(cloud.off, cloud.on),
     }
 

@@ -33,6 +33,10 @@ class Subject(Protocol):
         """Stop acting, or act again."""
         ...
 
+    def process_rows(self, limit: int) -> control.ProcessRows:
+        """What runs now."""
+        ...
+
     def alert_states(self) -> control.AlertStates:
         """How the alert rules stand."""
         ...
@@ -86,8 +90,8 @@ class AgentCommands:
             case control.RELEASE_ALL:
                 self._oversight.note(control.RELEASE_ALL, peer)
                 self._agent.release_all_now(answer)
-            case control.ALERTS | control.ALERT_TEST:
-                self._handle_alerts(request, answer)
+            case control.ALERTS | control.ALERT_TEST | control.PROCESSES:
+                self._handle_seeing(request, answer)
             case control.PAUSE | control.RESUME:
                 self._oversight.note(request.command, peer)
                 answer(self._agent.set_paused(paused=request.command == control.PAUSE))
@@ -119,9 +123,11 @@ class AgentCommands:
             msg = f"no limit of decision {decision_id} stands; `brainkernel list --active` shows those that do"
             raise UsageError(msg)
 
-    def _handle_alerts(self, request: ControlRequest, answer: Callable[[msgspec.Struct], None]) -> None:
+    def _handle_seeing(self, request: ControlRequest, answer: Callable[[msgspec.Struct], None]) -> None:
         if request.command == control.ALERTS:
             answer(self._agent.alert_states())
+        elif request.command == control.PROCESSES:
+            answer(self._agent.process_rows(_arguments(request, control.ProcessesArguments).limit))
         else:
             self._agent.alert_test(_arguments(request, control.NameArguments).name, answer)
 

@@ -41,11 +41,12 @@ from brainkernel.memory import Memory, shape_of
 from brainkernel.observe.window import Snapshot
 from brainkernel.oversight import Oversight
 from brainkernel.pipeline import Stages
+from brainkernel.processes import Processes
 from brainkernel.report import Archive, Everybody
 from brainkernel.sense.loader import choose
 from brainkernel.sense.loaders import live_loaders
 from brainkernel.sense.pressure import Pressure, PressureTrigger, read_cpu_some_us
-from brainkernel.sense.runqueue import quantile_us
+from brainkernel.sense.runqueue import median_and_p99_us
 from brainkernel.sense.snapshot import read_process, read_running
 from brainkernel.starts import Starts
 from brainkernel.store import open_store
@@ -66,8 +67,6 @@ LOG = logging.getLogger(__name__)
 NS_PER_DAY = 86_400 * 1_000_000_000
 DAY_S = 86_400.0
 GATEWAY_USER = "brainkernel-gateway"  # systemd's DynamicUser=, known to nss-systemd while it runs
-
-RUN_QUEUE_QUANTILES = (0.5, 0.99)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,9 +203,11 @@ class _Composition:
         self.enricher.prepare()
 
     def _add_alerting(self) -> None:
-        outward = alerts.Outward(self.asker, self.asking, self.outside.notice, lambda suspect: question_of(suspect).exe)
+        outward = alerts.Outward(self.asker, self.asking, self.judging, self.outside.notice, lambda suspect: question_of(suspect).exe)
         self.alerting = alerts.make(self.paths.config_file, self.figures, self.clock, outward, lambda: self.built)
-        self.report = Everybody((self.report, self.alerting))
+        earlier = self.store.decisions.page(500)
+        self.processes = Processes(lambda key: known.exe if (known := self.table.get(key)) else "", earlier)
+        self.report = Everybody((self.report, self.alerting, self.processes))
 
     def _assembled(self) -> Agent:
         gate = Gate(self.config.gate, self.baseline)
@@ -231,6 +232,7 @@ class _Composition:
                 figures=self.figures,
                 switch=self.switch,
                 alerting=self.alerting,
+                processes=self.processes,
                 report=self.report,
                 reload=lambda: self._reload(gate, deciding),
                 flush=self.memory.flush,
@@ -297,7 +299,7 @@ class _Composition:
             exe_of=self._exe_of,
             suspect_of=self._running_suspect,
             decide=starts.judge_and_decide,
-            run_queue_us=_run_queue_us,
+            run_queue_us=median_and_p99_us,
             check_interval_s=lambda: self.judging.strategist.settings.check_interval_s,
             limits=self.limiter,
             report_outcome=self._measured,
@@ -378,11 +380,6 @@ class _Composition:
     def _close(self) -> None:
         self.enricher.close()
         self.loader.loader.close()
-
-
-def _run_queue_us(counts: tuple[int, ...]) -> tuple[float, float] | None:
-    p50_us, p99_us = (quantile_us(counts, q) for q in RUN_QUEUE_QUANTILES)
-    return None if p50_us is None or p99_us is None else (p50_us, p99_us)
 
 
 def _uid_of(user: str) -> set[int]:

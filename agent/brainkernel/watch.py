@@ -73,6 +73,7 @@ class Watch:
         self._figures = figures
         self._ports = ports
         self._history = History(2 * int(config.symptoms.window_s * NS_PER_S))
+        self.window: Window | None = None  # the last one that was judged
         self._idle_ticks = 0
         self._tended: dict[int, _Tended] = {}
         self._asked_for: dict[int, tuple[Decision, tuple[int, str]]] = {}  # limits under way
@@ -90,6 +91,7 @@ class Watch:
         window = self._history.window(int(self.config.symptoms.window_s * NS_PER_S))
         if window is None:
             return
+        self.window = window
         p99_us = self._measure(window)
         limited = {t.held.action.cgroup_id for t in self._tended.values()}
         culprits = culprits_of(window, self.config.symptoms, limited_cgroups=limited, p99_us=p99_us)

@@ -25,6 +25,8 @@ DESIGNED = (
 ).split()
 ASKS_THE_DAEMON = [
     ["status"],
+    ["top"],
+    ["alert", "list"],
     ["list"],
     ["explain", "1"],
     ["undo", "1"],

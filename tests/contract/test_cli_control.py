@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +21,6 @@ from support.nobody import as_nobody, needs_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     Call = Callable[..., tuple[int, str, str]]
 
@@ -230,6 +230,21 @@ def test_strategy_used_wrongly_exits_2(agent: RecordingAgent, call: Call, words:
 
     assert code == 2
     assert agent.told == []
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_top_once_fits_its_width(agent: RecordingAgent, call: Call, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    """One screen as text, the same at every look; nothing wider than the terminal, nothing hostile."""
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    code, out, _ = call("top", "--once")
+
+    golden = Path(__file__).parents[1] / "golden" / f"top_{width}.txt"
+    assert code == 0
+    assert max(len(line) for line in out.splitlines()) <= width
+    assert "\x1b" not in out
+    assert out == golden.read_text()
+    assert json.loads(call("top", "--json")[1])["rows"][0]["limit"] == "cpu_weight=20"
 
 
 def test_undo_that_fails_exits_1(agent: RecordingAgent, call: Call) -> None:

@@ -23,6 +23,8 @@ from brainkernel.link.control import (
     Counts,
     Examined,
     LlmUse,
+    ProcessRow,
+    ProcessRows,
     Released,
     Releases,
     StageFigures,
@@ -58,6 +60,23 @@ STATUS = Status(
     notices=("the database is in memory: disk full",),
     resident_bytes=38 << 20,
 )
+PROCESS_ROWS = ProcessRows(
+    rows=(
+        ProcessRow(
+            pid=4711, uid=0, comm="restic", exe="/usr/bin/restic", cpu_pct=18.2, wait_pct=80.1, category="background", tier="rules",
+            confidence=0.93, decision_id=2, limit="cpu_weight=20", effect="mysqld waited 80 % less; it used 18 % of a CPU instead of 100 %",
+        ),
+        ProcessRow(
+            pid=900, uid=110, comm="mysqld", exe="/usr/sbin/mysqld", cpu_pct=140.4, wait_pct=10.0, category="service", tier="cache",
+            confidence=0.99, decision_id=1,
+        ),
+        ProcessRow(
+            pid=77, uid=1000, comm="\\x1b[31m", exe="/tmp/" + "long" * 30, cpu_pct=0.0, wait_pct=0.0, category="", tier="", confidence=0.0,
+            decision_id=0,
+        ),
+    ),
+    total=3, pressure_pct=4.2, window_s=2.0, mode="enforce",
+)  # fmt: skip
 MS = 1_000_000
 SPANS = tuple(
     Span(stage=stage, ns=ns)
@@ -128,6 +147,9 @@ class RecordingAgent:
     def set_paused(self, *, paused: bool) -> Acting:
         self.asked.append(f"paused={paused}")
         return Acting("enforce", paused)
+
+    def process_rows(self, limit: int) -> ProcessRows:
+        return PROCESS_ROWS
 
     def alert_states(self) -> AlertStates:
         one = AlertState(

@@ -41,6 +41,7 @@ READY = (
     Entry("daemon", "run the privileged daemon (the service does this)", "daemon"),
     Entry("gateway", "run the unprivileged gateway (the service does this)", "gateway"),
     Entry("status", "what the running agent does and how it fares", "status"),
+    Entry("top", "watch processes, categories and limits live", "top"),
     Entry("list", "the latest decisions", "listing"),
     Entry("explain", "why one decision was made, and what it achieved", "explain"),
     Entry("undo", "take one limit back", "undo"),
@@ -66,7 +67,6 @@ READY = (
     Entry("completion", "print the completion script of a shell", "completion"),
 )
 NOT_YET = (
-    Entry("top", "watch processes, categories and limits live", "not_yet", ready=False),
     Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),
     Entry("rollback", "go back to an earlier version", "not_yet", ready=False),
 )

@@ -26,7 +26,8 @@ CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK, APPROVE, DENY,
 
 
 ALERTS, ALERT_TEST = "alerts", "alert_test"
-READING |= {ALERTS}
+PROCESSES = "processes"
+READING |= {ALERTS, PROCESSES}
 CHANGING |= {ALERT_TEST}
 
 
@@ -136,6 +137,40 @@ class Noted(msgspec.Struct, frozen=True):
 
     id: int
     text: str
+
+
+class ProcessesArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Of processes: the `limit` greediest."""
+
+    limit: Annotated[int, Meta(ge=1, le=2000)] = 500
+
+
+class ProcessRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One process; shares are of one CPU over the window. Text is escaped. `category` is "" if nobody judged it yet."""
+
+    pid: int
+    uid: int
+    comm: str
+    exe: str
+    cpu_pct: float
+    wait_pct: float  # stood in a run queue
+    category: str
+    tier: str
+    confidence: float
+    decision_id: int  # 0: none; of the limit, where one stands
+    limit: str = ""
+    effect: str = ""
+
+
+class ProcessRows(msgspec.Struct, frozen=True, kw_only=True):
+    """Result of processes: the watch's last window."""
+
+    rows: tuple[ProcessRow, ...] = ()
+    total: int = 0
+    pressure_pct: float = 0.0
+    window_s: float = 0.0
+    mode: str = ""
+    paused: bool = False
 
 
 class NameArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

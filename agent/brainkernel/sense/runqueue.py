@@ -37,3 +37,9 @@ def quantile_us(counts: Sequence[int], quantile: float) -> float | None:
             return (low + ((1 << (slot + 1)) - low) * (rank - below) / count) / 1000
         below += count
     return float(1 << len(counts)) / 1000  # only for a quantile above 1
+
+
+def median_and_p99_us(counts: Sequence[int]) -> tuple[float, float] | None:
+    """Both quantiles of these counts in microseconds; None if nothing was counted."""
+    p50_us, p99_us = quantile_us(counts, 0.5), quantile_us(counts, 0.99)
+    return None if p50_us is None or p99_us is None else (p50_us, p99_us)
