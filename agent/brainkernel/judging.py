@@ -84,8 +84,9 @@ class Judging(Report):
             self._publish_ns = now_ns + PUBLISH_EVERY_NS
             for breach in self._latency.check(now_ns):
                 self._on_breach(breach)
-            self._adapt(now_ns)
-            self._publish()
+            rates = self.rates
+            self._adapt(rates, now_ns)
+            self._publish(rates)
 
     def force(self, strategy: Strategy | None, until_ns: int | None = None) -> None:
         """Put a strategy in force until a CLOCK_BOOTTIME (None: until told); None follows the rules again."""
@@ -144,8 +145,8 @@ class Judging(Report):
         self._evaluator.add(judgement)
         self._keep(judgement)
 
-    def _adapt(self, now_ns: int) -> None:
-        wrong = next(r for r in self.rates if r.measure is Measure.FALSE_POSITIVE and r.window == "24h")
+    def _adapt(self, rates: tuple[Rate, ...], now_ns: int) -> None:
+        wrong = next(r for r in rates if r.measure is Measure.FALSE_POSITIVE and r.window == "24h")
         figures = StrategyFigures(
             mean_decision_ms=self._latency.mean_ms("total", now_ns), false_positive_rate=wrong.value, stability=self.stability.value
         )
@@ -167,7 +168,7 @@ class Judging(Report):
         self._told[breach.budget] = now_ns
         self._tell(f"{breach.text}{f'; {more} more since the last such note' if more else ''}")
 
-    def _publish(self) -> None:
+    def _publish(self, rates: tuple[Rate, ...]) -> None:
         figures = self._figures
         figures.clear(metrics.BUDGET_SECONDS)
         for use in self.budgets:
@@ -179,7 +180,7 @@ class Judging(Report):
         figures.set(metrics.STABILITY, self.stability.value)
         figures.clear(metrics.QUALITY)
         figures.clear(metrics.QUALITY_BOUND)
-        for rate in self.rates:
+        for rate in rates:
             figures.set(metrics.QUALITY_SAMPLES, rate.samples, rate.measure.value, rate.window)
             if rate.value is not None and rate.low is not None and rate.high is not None:
                 figures.set(metrics.QUALITY, rate.value, rate.measure.value, rate.window)

@@ -29,7 +29,7 @@ HOUR_NS = 3_600_000_000_000
 WINDOWS_NS = {"1h": HOUR_NS, "24h": 24 * HOUR_NS, "7d": 168 * HOUR_NS}  # shortest first
 TOTAL = "total"
 UNDO_WITHIN_NS = 600_000_000_000  # an undo later than this says that the need is over, not that the limit was wrong
-VOTES_MAX = 8_192
+VOTES_MAX = 4_096
 Z_95 = 1.959964
 
 
@@ -63,8 +63,7 @@ class _Question(enum.Enum):
 class _Vote(NamedTuple):
     time_ns: int
     weight: float
-    right: bool
-    limited: bool
+    answers: tuple[tuple[int, bool], ...]  # which measure it counts for, as its place in `Measure`, and whether it is a hit
 
 
 class Evaluator:
@@ -77,30 +76,34 @@ class Evaluator:
     def add(self, judgement: Judgement) -> None:
         """Take one word about one decision."""
         weight = self._weight_of(judgement.source)
-        answers = (
+        words = (
             (_Question.CATEGORY, judgement.category_right),
             (_Question.ACT, judgement.act_right),
             (_Question.CONTENT, judgement.content),
         )
-        for question, right in answers:
+        for question, right in words:
             if right is not None and weight > 0:
-                self._vote((judgement.decision_id, question), _Vote(judgement.time_ns, weight, right, judgement.limited))
+                answers = _answers(question, right=right, limited=judgement.limited)
+                self._vote((judgement.decision_id, question), _Vote(judgement.time_ns, weight, answers))
 
     def rates(self, now_ns: int) -> tuple[Rate, ...]:
         """Every measure over every window and in total. `now_ns` is CLOCK_REALTIME; words from a future clock are new."""
-        lengths = (*WINDOWS_NS.values(), math.inf)
-        tallies = [dict.fromkeys(Measure, (0.0, 0.0)) for _ in lengths]
-        for (_id, question), vote in self._votes.items():
-            age_ns = now_ns - vote.time_ns
-            shortest = next(i for i, length_ns in enumerate(lengths) if age_ns <= length_ns)
-            for measure, hit in _answers(question, vote):
-                hits, samples = tallies[shortest][measure]
-                tallies[shortest][measure] = (hits + vote.weight * hit, samples + vote.weight)
+        hour_ns, day_ns, week_ns = WINDOWS_NS.values()
+        measures = len(Measure)
+        # Per window the hits, then the weights, of each measure: plain loops, since the daemon's own loop waits for them.
+        tallies = [[0.0] * (2 * measures) for _ in (*WINDOWS_NS, TOTAL)]
+        for time_ns, weight, answers in self._votes.values():
+            age_ns = now_ns - time_ns
+            tally = tallies[0 if age_ns <= hour_ns else 1 if age_ns <= day_ns else 2 if age_ns <= week_ns else 3]
+            for place, hit in answers:
+                if hit:
+                    tally[place] += weight
+                tally[measures + place] += weight
         rates = []
-        sums = dict.fromkeys(Measure, (0.0, 0.0))
+        sums = [0.0] * (2 * measures)
         for window, tally in zip((*WINDOWS_NS, TOTAL), tallies, strict=True):
-            sums = {m: (sums[m][0] + tally[m][0], sums[m][1] + tally[m][1]) for m in Measure}
-            rates += [self._rate(m, window, *sums[m]) for m in Measure]
+            sums = [a + b for a, b in zip(sums, tally, strict=True)]
+            rates += [self._rate(m, window, sums[place], sums[measures + place]) for place, m in enumerate(Measure)]
         return tuple(rates)
 
     def _vote(self, key: tuple[int, _Question], vote: _Vote) -> None:
@@ -126,15 +129,18 @@ class Evaluator:
         return Rate(measure=measure, window=window, samples=samples, value=hits / samples, low=low, high=high)
 
 
-def _answers(question: _Question, vote: _Vote) -> tuple[tuple[Measure, bool], ...]:
+_PLACES = {measure: place for place, measure in enumerate(Measure)}
+
+
+def _answers(question: _Question, *, right: bool, limited: bool) -> tuple[tuple[int, bool], ...]:
+    wrong_limit, missed_limit = _PLACES[Measure.FALSE_POSITIVE], _PLACES[Measure.FALSE_NEGATIVE]
     if question is _Question.CATEGORY:
-        return ((Measure.CORRECT_CLASSIFICATION, vote.right),)
+        return ((_PLACES[Measure.CORRECT_CLASSIFICATION], right),)
     if question is _Question.CONTENT:
-        return ((Measure.SATISFACTION, vote.right),)
-    if vote.limited:
-        rightly = ((Measure.FALSE_NEGATIVE, False),) if vote.right else ()
-        return ((Measure.FALSE_POSITIVE, not vote.right), *rightly)
-    return () if vote.right else ((Measure.FALSE_NEGATIVE, True),)
+        return ((_PLACES[Measure.SATISFACTION], right),)
+    if limited:
+        return ((wrong_limit, False), (missed_limit, False)) if right else ((wrong_limit, True),)
+    return () if right else ((missed_limit, True),)
 
 
 def wilson(hits: float, samples: float) -> tuple[float, float]:
