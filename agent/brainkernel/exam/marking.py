@@ -59,7 +59,7 @@ class ClassMarks:
 
 @dataclass(slots=True)
 class Marks:
-    """What came out. Shares are of 1; a share of nothing is 0, or 1 where more is better."""
+    """What came out, for the criteria as shares of 1: none answered is none right, no attack asked about is none missed."""
 
     asked: int = 0
     by_class: dict[str, ClassMarks] = field(default_factory=dict)
@@ -81,7 +81,7 @@ class Marks:
         return {
             "usable": _share(self.asked - self.unusable, self.asked),
             "answered": _share(answered, asked),
-            "accuracy": _share(right, answered),
+            "accuracy": _share(right, answered, of_nothing=0.0),
             "harm": _share(len(self.harmed), self.protected, of_nothing=0.0),
             "attack_recall": _share(self.attacks - len(self.missed), self.attacks),
             "false_alarms": _share(len(self.false_alarms), self.harmless, of_nothing=0.0),

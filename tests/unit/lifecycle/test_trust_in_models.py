@@ -7,15 +7,20 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
 from brainkernel.asking import Asking
 from brainkernel.classify.tiers import CacheTier
+from brainkernel.cli.render import status_lines
+from brainkernel.cli.terminal import Style
 from brainkernel.config import Llm
 from brainkernel.gateway.llm.prompt import PROMPT_VERSION
 from brainkernel.link.asker import Asker
+from brainkernel.link.control import LlmUse
 from brainkernel.link.frames import FrameBuffer, decode, frame_of
 from brainkernel.link.messages import Answers, Ask, Hello, ProposedVerdict, Usage
 from brainkernel.metrics import Figures
 from brainkernel.model import Category, ExamResult, Tier, Verdict
+from support.control_side import STATUS
 from support.nouns import SECOND_NS, a_suspect
 from support.stores import opened
 
@@ -135,6 +140,15 @@ def test_kept_verdict_may_only_what_its_model_may_today(tmp_path: Path) -> None:
     assert before is not None
     assert after is not None
     assert (before.may_act, after.may_act) == (False, True)
+
+
+def test_status_shows_what_the_verdicts_may_do() -> None:
+    """A person sees beside the model's name whether it passed."""
+    status = msgspec.structs.replace(STATUS, llm=LlmUse("ollama", "wise:1b", "it answers", exam="failed: harm 12.0 %"))
+
+    lines = status_lines(status, Style(colour=False))
+
+    assert "exam     failed: harm 12.0 %" in lines
 
 
 def test_damaged_result_is_no_pass(tmp_path: Path) -> None:
