@@ -209,7 +209,8 @@ def load(path: Path | None) -> Config:
         msg = f"{path}: no such file; leave --config out to use the defaults"
         raise ConfigError(msg)
     files = [f for f in (main, *sorted((main.parent / "conf.d").glob("*.toml"))) if f.is_file()]
-    merged: dict[str, Any] = {}
+    # Over the defaults in all depth: who sets only `approval` of a category keeps its limits.
+    merged: dict[str, Any] = msgspec.to_builtins(Config())
     for file in files:
         text = _text_of(file)
         try:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import options
+from brainkernel.errors import UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -31,12 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate and print; 1 if protected programs would be touched. Raises ConfigError and StoreError."""
+    """Simulate and print; 1 if protected programs would be touched. Raises UsageError, ConfigError and StoreError."""
     from brainkernel import config, simulating  # noqa: PLC0415 # --help needs neither
     from brainkernel.cli import terminal  # noqa: PLC0415
     from brainkernel.clock import SystemClock  # noqa: PLC0415
     from brainkernel.store.reading import read_decisions, read_judgements  # noqa: PLC0415
 
+    if not arguments.policy.is_file():
+        msg = f"{arguments.policy}: no such file"
+        raise UsageError(msg)
     policy = config.load(arguments.policy)
     since_ns = SystemClock().wall_ns() - int(arguments.since * 1e9)
     decisions, judgements = read_decisions(arguments.state_dir, since_ns), read_judgements(arguments.state_dir, since_ns)
