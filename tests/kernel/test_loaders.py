@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -172,6 +173,17 @@ def test_books_close(observe: Opener, program: Path) -> None:
     if "gone" not in counters.failures:
         assert counters.lost == 0
         assert len(witness.execs("short")) == 300
+
+
+def test_nothing_stays_behind_a_descriptor_that_was_asked(observe: Opener, program: Path) -> None:
+    """Asking whether something waits takes nothing away: perf's own poll forgets after one answer that there was data."""
+    witness = observe(all_events=True)
+
+    for _ in range(50):
+        os.waitpid(os.posix_spawn(program, [str(program)], {}), 0)
+        select.select([witness.loader], [], [], 0)
+
+    assert len(witness.forks_of(os.getpid())) == 50
 
 
 def test_hostile_arguments_are_data(observe: Opener) -> None:

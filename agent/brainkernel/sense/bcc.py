@@ -35,7 +35,7 @@ _LIMITS = (
     "bcc keeps a compiler in this process: about 100 MB of memory more than the core loader",
     "file, start time and lineage come from /proc: of a program that ends before it is looked up, the file is the one that has its name now",
     "arguments are read when execve is called, 48 of 512 bytes each: a page that is not in memory leaves them to /proc",
-    "known programs are recognised after they were read, not in the kernel: each start costs about a millisecond",
+    "known programs are recognised after they were read, not in the kernel: each start costs about half a millisecond",
     "flood control is not available",
     "the run delay of a process is that of its leading thread alone; run-queue waits cost three probes instead of one",
     "a process whose leading thread ends first is reported as ended then, and no exit code is seen",
@@ -98,7 +98,8 @@ class BccLoader(StreamLoader):
     def _read(self, limit: int) -> list[wire.Record]:
         if self._bpf is None:
             return []
-        self._bpf.perf_buffer_poll(timeout=0)
+        # Not perf_buffer_poll: perf forgets that it is readable once anybody has asked, and the caller's epoll has.
+        self._bpf.perf_buffer_consume()
         self._waiting = deque(sorted(self._waiting, key=lambda data: data[:8][::-1]))
         records: list[wire.Record] = []
         while self._waiting and len(records) < limit:

@@ -46,7 +46,7 @@ _U32_SPAN = 1 << 32
 _LIMITS = (
     "a program that ends before it is looked up in /proc is not seen (it is counted as failed): very short ones, mostly",
     "the arguments are those that /proc shows when the event is read: a program may have changed them by then",
-    "known programs are recognised after they were read, not in the kernel: each start costs about a millisecond",
+    "known programs are recognised after they were read, not in the kernel: each start costs about half a millisecond",
     "flood control is not available",
     "run-queue waits of the host are not seen; the run delay of a process is that of its leading thread alone",
     "a process whose leading thread ends first is reported as ended then",
