@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import msgspec
 
 from brainkernel.errors import UsageError
-from brainkernel.link import control
+from brainkernel.link import control, people
 from brainkernel.link.messages import ControlRequest, ControlResponse
 from brainkernel.store import Filter
 
@@ -105,15 +105,15 @@ class AgentCommands:
                 return oversight.pending()
             case control.APPROVE | control.DENY:
                 allowed = request.command == control.APPROVE
-                return oversight.answer(_arguments(request, control.AnswerArguments), peer, allowed=allowed)
+                return oversight.answer(_arguments(request, people.AnswerArguments), peer, allowed=allowed)
             case control.STRATEGY:
                 return oversight.strategy()
             case control.SET_STRATEGY:
-                return oversight.set_strategy(_arguments(request, control.StrategyArguments), peer)
+                return oversight.set_strategy(_arguments(request, people.StrategyArguments), peer)
             case control.AUDIT:
-                return oversight.audit(_arguments(request, control.AuditArguments).limit)
+                return oversight.audit(_arguments(request, people.AuditArguments).limit)
             case control.FEEDBACK:
-                said = _arguments(request, control.FeedbackArguments)
+                said = _arguments(request, people.FeedbackArguments)
                 return oversight.feedback(self._record(said.id).decision, said, peer)
         msg = f"{request.command} is not a command of this daemon"
         raise UsageError(msg)

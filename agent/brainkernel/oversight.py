@@ -9,7 +9,7 @@ from brainkernel.decide.approvals import Subject
 from brainkernel.errors import UsageError
 from brainkernel.learn.experience import lesson_of
 from brainkernel.learn.strategy import Strategy
-from brainkernel.link import control
+from brainkernel.link import people
 from brainkernel.model import AuditEntry, DecisionKind, Feedback
 
 if TYPE_CHECKING:
@@ -54,22 +54,22 @@ class Oversight:
             approvals.hold(Subject(entry.exe, entry.script, entry.category), allowed=ALWAYS[entry.deed])
         self._force_as_before(log.of((FORCED, AUTO))[-1:])
 
-    def feedback(self, decision: Decision, arguments: control.FeedbackArguments, peer: Peer) -> control.Noted:
+    def feedback(self, decision: Decision, arguments: people.FeedbackArguments, peer: Peer) -> people.Noted:
         """Keep a word about a decision; a bad one about a limit leaves the program alone for a day, as an undo does."""
         said = Feedback(time_ns=self._clock.wall_ns(), good=arguments.good, label=arguments.label, text=arguments.text, uid=peer.uid)
         self._decisions.attach_feedback(decision.id, said)
         self._judging.said(decision, said)
         if said.good or decision.kind is not DecisionKind.LIMIT:
-            return control.Noted(decision.id, "noted")
+            return people.Noted(decision.id, "noted")
         self._learn(lesson_of(decision, undone_by_person=True))
-        return control.Noted(decision.id, f"noted: {decision.suspect.program.comm} is not limited again for a day")
+        return people.Noted(decision.id, f"noted: {decision.suspect.program.comm} is not limited again for a day")
 
-    def pending(self) -> control.PendingLimits:
+    def pending(self) -> people.PendingLimits:
         """The limits that wait for a person."""
         now_ns = self._clock.boot_ns()
-        return control.PendingLimits(tuple(_waiting(pending, now_ns) for pending in self._approvals.waiting))
+        return people.PendingLimits(tuple(_waiting(pending, now_ns) for pending in self._approvals.waiting))
 
-    def answer(self, arguments: control.AnswerArguments, peer: Peer, *, allowed: bool) -> control.Noted:
+    def answer(self, arguments: people.AnswerArguments, peer: Peer, *, allowed: bool) -> people.Noted:
         """Take a yes or a no to a pending limit. Raises UsageError if nothing waits under that number."""
         pending = self._approvals.answer(arguments.id, self._clock.boot_ns(), allowed=allowed, always=arguments.always)
         if pending is None:
@@ -80,10 +80,10 @@ class Oversight:
         self._judging.said(pending.decision, Feedback(time_ns=self._clock.wall_ns(), good=allowed, uid=peer.uid))
         name = pending.decision.suspect.program.comm
         if not allowed:
-            return control.Noted(arguments.id, f"denied: {name} is not limited{'' if arguments.always else ' for a day'}")
+            return people.Noted(arguments.id, f"denied: {name} is not limited{'' if arguments.always else ' for a day'}")
         self._reconsider(pending.decision.suspect.key)
         lasting = ", now and always" if arguments.always else "; this process may be for an hour"
-        return control.Noted(arguments.id, f"approved: {name} is limited as soon as it hurts again{lasting}")
+        return people.Noted(arguments.id, f"approved: {name} is limited as soon as it hurts again{lasting}")
 
     def note(self, deed: str, peer: Peer, decision_id: int | None = None, *, text: str = "", until_ns: int | None = None) -> None:
         """Write a person's deed into the audit log."""
@@ -93,13 +93,13 @@ class Oversight:
             )
         )
 
-    def strategy(self) -> control.StrategyState:
+    def strategy(self) -> people.StrategyState:
         """The strategy in force, and why."""
         return strategy_state(self._judging.strategist, self._clock.boot_ns())
 
-    def set_strategy(self, arguments: control.StrategyArguments, peer: Peer) -> control.StrategyState:
+    def set_strategy(self, arguments: people.StrategyArguments, peer: Peer) -> people.StrategyState:
         """Force a strategy, for a time or until told; "auto" follows the rules again."""
-        if arguments.name == control.AUTO_STRATEGY:
+        if arguments.name == people.AUTO_STRATEGY:
             self.note(AUTO, peer)
             self._judging.force(None)
             return self.strategy()
@@ -116,9 +116,9 @@ class Oversight:
             if entry.deed == FORCED and entry.text in set(Strategy) and (left_ns is None or left_ns > 0):
                 self._judging.force(Strategy(entry.text), None if left_ns is None else self._clock.boot_ns() + left_ns)
 
-    def audit(self, limit: int) -> control.AuditLog:
+    def audit(self, limit: int) -> people.AuditLog:
         """The newest deeds."""
-        return control.AuditLog(tuple(self._log.page(limit)))
+        return people.AuditLog(tuple(self._log.page(limit)))
 
     def tick(self) -> None:
         """Once per sample: let silence be a no."""
@@ -138,10 +138,10 @@ class Oversight:
         )
 
 
-def strategy_state(strategist: Strategist, now_ns: int) -> control.StrategyState:
+def strategy_state(strategist: Strategist, now_ns: int) -> people.StrategyState:
     """A strategist as the control socket tells of it."""
     until_ns = strategist.forced_until_ns
-    return control.StrategyState(
+    return people.StrategyState(
         strategy=strategist.strategy.value,
         why=strategist.why,
         forced=strategist.is_forced,
@@ -151,10 +151,10 @@ def strategy_state(strategist: Strategist, now_ns: int) -> control.StrategyState
     )
 
 
-def _waiting(pending: Pending, now_ns: int) -> control.Waiting:
+def _waiting(pending: Pending, now_ns: int) -> people.Waiting:
     decision = pending.decision
     verdict, program = decision.verdict, decision.suspect.program
-    return control.Waiting(
+    return people.Waiting(
         id=decision.id,
         pid=decision.suspect.key.tgid,
         exe=program.exe or program.comm,

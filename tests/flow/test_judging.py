@@ -8,7 +8,7 @@ from brainkernel import metrics
 from brainkernel.config import Config
 from brainkernel.decide.approvals import Approvals
 from brainkernel.judging import Judging
-from brainkernel.link import control
+from brainkernel.link import people
 from brainkernel.link.frames import Peer
 from brainkernel.metrics import Figures
 from brainkernel.model import DecisionKind, Span
@@ -59,7 +59,7 @@ def test_words_become_figures_that_outlive_a_restart(tmp_path: Path) -> None:
         for number in range(1, 12):
             decision = a_decision(number, kind=DecisionKind.LIMIT)
             host.store.decisions.save(decision)
-            oversight.feedback(decision, control.FeedbackArguments(id=number, good=number > 1), ROOT_PEER)
+            oversight.feedback(decision, people.FeedbackArguments(id=number, good=number > 1), ROOT_PEER)
         record = host.store.decisions.get(1)
     figures = Figures()
     with opened(tmp_path) as host:
@@ -98,7 +98,7 @@ def test_a_rate_disappears_when_its_window_has_passed(tmp_path: Path) -> None:
         judging = judging_of(host, figures)
         oversight = oversight_of(host, judging, lambda _lesson: None)
         for number in range(1, 12):
-            oversight.feedback(a_decision(number), control.FeedbackArguments(id=number, good=True), ROOT_PEER)
+            oversight.feedback(a_decision(number), people.FeedbackArguments(id=number, good=True), ROOT_PEER)
         host.clock.advance_to(2 * 3600 * SECOND_NS)
         judging.tick(0)
 

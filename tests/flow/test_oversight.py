@@ -16,7 +16,7 @@ from brainkernel.enrich.table import ProcessTable
 from brainkernel.gate.baseline import Baseline
 from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
-from brainkernel.link import control
+from brainkernel.link import people
 from brainkernel.link.frames import Peer
 from brainkernel.metrics import Figures
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Suspect, Symptom
@@ -168,7 +168,7 @@ def test_a_limit_waits_for_a_person_and_comes_at_the_next_sample_after_the_yes(t
         host.pass_seconds(60)
         waiting = host.oversight.pending().waiting
         acted_before = any(d.acts for d in host.decided)
-        host.oversight.answer(control.AnswerArguments(waiting[0].id), ROOT_PEER, allowed=True)
+        host.oversight.answer(people.AnswerArguments(waiting[0].id), ROOT_PEER, allowed=True)
         host.pass_seconds(1)
 
         assert len(waiting) == 1
@@ -183,7 +183,7 @@ def test_a_yes_to_what_hurts_no_more_does_nothing(tmp_path: Path) -> None:
     with a_host(tmp_path, asking()) as host:
         host.pass_seconds(5)
         host.pass_seconds(30, hurting=False)
-        host.oversight.answer(control.AnswerArguments(host.oversight.pending().waiting[0].id), ROOT_PEER, allowed=True)
+        host.oversight.answer(people.AnswerArguments(host.oversight.pending().waiting[0].id), ROOT_PEER, allowed=True)
         host.pass_seconds(30, hurting=False)
 
         assert not any(d.acts for d in host.decided)
@@ -204,7 +204,7 @@ def test_always_outlives_a_restart(tmp_path: Path) -> None:
     with a_host(tmp_path, asking()) as host:
         host.pass_seconds(5)
         waiting = host.oversight.pending().waiting
-        host.oversight.answer(control.AnswerArguments(waiting[0].id, always=True), ROOT_PEER, allowed=False)
+        host.oversight.answer(people.AnswerArguments(waiting[0].id, always=True), ROOT_PEER, allowed=False)
 
     with a_host(tmp_path, asking()) as host:
         host.pass_seconds(5)
@@ -239,12 +239,12 @@ def test_a_strategy_asks_for_more_than_the_policy_and_never_for_less(tmp_path: P
     kinds = {}
     for name in ("aggressive", "balanced", "conservative"):
         with a_host(tmp_path / name, lax) as host:
-            host.oversight.set_strategy(control.StrategyArguments(name), ROOT_PEER)
+            host.oversight.set_strategy(people.StrategyArguments(name), ROOT_PEER)
             host.confidence = 0.6
             host.pass_seconds(3)
             kinds[name] = host.decided[0].kind
     with a_host(tmp_path / "strict", Config()) as host:
-        host.oversight.set_strategy(control.StrategyArguments("aggressive"), ROOT_PEER)
+        host.oversight.set_strategy(people.StrategyArguments("aggressive"), ROOT_PEER)
         host.confidence = 0.6
         host.pass_seconds(3)
 
@@ -256,7 +256,7 @@ def test_a_strategy_asks_for_more_than_the_policy_and_never_for_less(tmp_path: P
 def test_what_was_not_limited_is_judged_again_after_the_strategys_time(tmp_path: Path, name: str, decisions: int) -> None:
     """5, 10 and 30 s, seen over 29 s of harm that is refused."""
     with a_host(tmp_path, Config()) as host:
-        host.oversight.set_strategy(control.StrategyArguments(name), ROOT_PEER)  # type: ignore[arg-type]
+        host.oversight.set_strategy(people.StrategyArguments(name), ROOT_PEER)  # type: ignore[arg-type]
         host.confidence = 0.1
         host.pass_seconds(31)
 
@@ -266,7 +266,7 @@ def test_what_was_not_limited_is_judged_again_after_the_strategys_time(tmp_path:
 def test_forced_strategy_outlives_a_restart_and_ends_in_time(tmp_path: Path) -> None:
     """Two hours are two hours, whoever restarts the service meanwhile."""
     with a_host(tmp_path, Config()) as host:
-        host.oversight.set_strategy(control.StrategyArguments("conservative", 7200.0), ROOT_PEER)
+        host.oversight.set_strategy(people.StrategyArguments("conservative", 7200.0), ROOT_PEER)
 
     with a_host(tmp_path, Config()) as host:
         forced = host.judging.strategist.strategy

@@ -31,10 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask the daemon and print."""
     from brainkernel.cli import control_client, render  # noqa: PLC0415 # --help needs neither
-    from brainkernel.link import control  # noqa: PLC0415
+    from brainkernel.link import control, people  # noqa: PLC0415
 
-    asked = control.AuditArguments(limit=min(_LIMIT_MAX, max(1, arguments.limit)))
-    log = control_client.ask(arguments.runtime_dir, control.AUDIT, control.AuditLog, asked)
+    asked = people.AuditArguments(limit=min(_LIMIT_MAX, max(1, arguments.limit)))
+    log = control_client.ask(arguments.runtime_dir, control.AUDIT, people.AuditLog, asked)
     if arguments.json:
         terminal.print_json(log)
     else:

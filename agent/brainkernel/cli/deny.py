@@ -32,10 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Tell the daemon."""
     from brainkernel.cli import control_client, render  # noqa: PLC0415 # --help needs neither
-    from brainkernel.link import control  # noqa: PLC0415
+    from brainkernel.link import control, people  # noqa: PLC0415
 
-    said = control.AnswerArguments(id=arguments.id, always=arguments.always)
-    noted = control_client.ask(arguments.runtime_dir, control.DENY, control.Noted, said)
+    said = people.AnswerArguments(id=arguments.id, always=arguments.always)
+    noted = control_client.ask(arguments.runtime_dir, control.DENY, people.Noted, said)
     if arguments.json:
         terminal.print_json(noted)
     else:

@@ -34,15 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Tell the daemon."""
     from brainkernel.cli import control_client, render  # noqa: PLC0415 # --help needs neither
-    from brainkernel.link import control  # noqa: PLC0415
+    from brainkernel.link import control, people  # noqa: PLC0415
 
-    said = control.FeedbackArguments(
+    said = people.FeedbackArguments(
         id=arguments.id,
         good=arguments.word == "good",
         label=Category(arguments.label) if arguments.label else None,
         text=arguments.text[:_TEXT_MAX],
     )
-    noted = control_client.ask(arguments.runtime_dir, control.FEEDBACK, control.Noted, said)
+    noted = control_client.ask(arguments.runtime_dir, control.FEEDBACK, people.Noted, said)
     if arguments.json:
         terminal.print_json(noted)
     else:

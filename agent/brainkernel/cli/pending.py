@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask the daemon and print."""
     from brainkernel.cli import control_client, render  # noqa: PLC0415 # --help needs neither
-    from brainkernel.link import control  # noqa: PLC0415
+    from brainkernel.link import control, people  # noqa: PLC0415
 
-    pending = control_client.ask(arguments.runtime_dir, control.PENDING, control.PendingLimits)
+    pending = control_client.ask(arguments.runtime_dir, control.PENDING, people.PendingLimits)
     if arguments.json:
         terminal.print_json(pending)
     else:

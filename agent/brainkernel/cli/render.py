@@ -18,19 +18,16 @@ if TYPE_CHECKING:
     from brainkernel.cli.terminal import Style
     from brainkernel.link.control import (
         Acting,
-        AuditLog,
         BudgetFigures,
         Counts,
         Listing,
-        Noted,
-        PendingLimits,
         QualityFigure,
         Releases,
         Stability,
         StageFigures,
         Status,
-        StrategyState,
     )
+    from brainkernel.link.people import AuditLog, Noted, PendingLimits, StrategyState
 
 CATEGORY_COLOURS = {
     "system_critical": "cyan",

@@ -36,16 +36,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Ask or tell the daemon, and print what holds now. Raises UsageError for a length of nothing."""
     from brainkernel.cli import control_client, render  # noqa: PLC0415 # --help needs neither
-    from brainkernel.link import control  # noqa: PLC0415
+    from brainkernel.link import control, people  # noqa: PLC0415
 
-    if arguments.length is not None and arguments.name in (None, control.AUTO_STRATEGY):
+    if arguments.length is not None and arguments.name in (None, people.AUTO_STRATEGY):
         msg = "--for needs a strategy to force: aggressive, balanced or conservative"
         raise UsageError(msg)
     if arguments.name is None:
-        state = control_client.ask(arguments.runtime_dir, control.STRATEGY, control.StrategyState)
+        state = control_client.ask(arguments.runtime_dir, control.STRATEGY, people.StrategyState)
     else:
-        wanted = control.StrategyArguments(arguments.name, arguments.length)
-        state = control_client.ask(arguments.runtime_dir, control.SET_STRATEGY, control.StrategyState, wanted)
+        wanted = people.StrategyArguments(arguments.name, arguments.length)
+        state = control_client.ask(arguments.runtime_dir, control.SET_STRATEGY, people.StrategyState, wanted)
     if arguments.json:
         terminal.print_json(state)
     else:

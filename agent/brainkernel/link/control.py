@@ -7,19 +7,19 @@ Those of `READING` are for the group `brainkernel`; the others for root.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-from brainkernel.link.messages import Natural, ShortText  # noqa: TC001 # msgspec reads the annotations at run time
-from brainkernel.model import AuditEntry, Category, DecisionRecord, ExamResult, ReleaseResult  # noqa: TC001
+from brainkernel.link.messages import Natural  # noqa: TC001 # msgspec reads the annotations at run time
+from brainkernel.link.people import StrategyState  # noqa: TC001
+from brainkernel.model import DecisionRecord, ExamResult, ReleaseResult  # noqa: TC001
 
 SOCKET_NAME = "control.sock"
 STATUS, LIST, EXPLAIN = "status", "list", "explain"
 UNDO, RELEASE_ALL, PAUSE, RESUME = "undo", "release_all", "pause", "resume"
 STRATEGY, SET_STRATEGY = "strategy", "set_strategy"
-AUTO_STRATEGY = "auto"  # the rules choose
 FEEDBACK, PENDING, APPROVE, DENY, AUDIT = "feedback", "pending", "approve", "deny", "audit"
 READING = frozenset({STATUS, LIST, EXPLAIN, PENDING, AUDIT, STRATEGY})
 CHANGING = frozenset({UNDO, RELEASE_ALL, PAUSE, RESUME, FEEDBACK, APPROVE, DENY, SET_STRATEGY})
@@ -54,72 +54,6 @@ class IdArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     id: Natural
 
 
-class FeedbackArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Of feedback: what a person thinks of a decision."""
-
-    id: Natural
-    good: bool
-    label: Category | None = None
-    text: ShortText = ""
-
-
-class AnswerArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Of approve and deny: a pending decision; `always`: this program from now on."""
-
-    id: Natural
-    always: bool = False
-
-
-class AuditArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Of audit: the newest `limit` deeds."""
-
-    limit: Annotated[int, Meta(ge=1, le=500)] = 50
-
-
-class AuditLog(msgspec.Struct, frozen=True):
-    """Result of audit, newest first."""
-
-    entries: tuple[AuditEntry, ...]
-
-
-class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """One limit that waits for a person, with its evidence."""
-
-    id: int
-    pid: int
-    exe: str
-    category: str
-    confidence: float
-    limit: str
-    reason: str
-    evidence: tuple[str, ...]
-    expires_s: float
-
-
-class PendingLimits(msgspec.Struct, frozen=True):
-    """Result of pending, oldest first."""
-
-    waiting: tuple[Waiting, ...]
-
-
-class StrategyArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Of set_strategy; without `seconds` it holds until told otherwise."""
-
-    name: Literal["aggressive", "balanced", "conservative", "auto"]
-    seconds: Annotated[float, Meta(gt=0, le=31_536_000)] | None = None
-
-
-class StrategyState(msgspec.Struct, frozen=True, kw_only=True):
-    """Result of strategy and set_strategy: which one is in force, and what it sets."""
-
-    strategy: str
-    why: str
-    forced: bool
-    seconds_left: float | None = None  # of a forced one that ends
-    throttle_threshold: float
-    check_interval_s: float
-
-
 class ExaminedArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """Of examined: a result that the daemon shall keep and act upon."""
 
@@ -129,13 +63,6 @@ class ExaminedArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True)
 class Examined(msgspec.Struct, frozen=True):
     """Result of examined: what that model's verdicts may do from now on."""
 
-    text: str
-
-
-class Noted(msgspec.Struct, frozen=True):
-    """Result of feedback, approve and deny: what follows from it."""
-
-    id: int
     text: str
 
 
