@@ -76,7 +76,7 @@ QUALITY_BOUND = _gauge("quality_bound_ratio", "95 % Wilson interval of quality_r
 QUALITY_SAMPLES = _gauge("quality_samples", "Weight of the samples behind quality_ratio.", "measure", "window")
 STABILITY = _gauge("stability_ratio", "1: the host is calm, people undo nothing and we make no errors.")
 BUDGET_BREACHES = _counter("budget_breaches", "Latency budgets not kept, by one decision or by a window's quantile.", "budget", "by")
-BUDGET_SECONDS = _gauge("budget_window_seconds", "Latency under a budget over the last 5 minutes.", "budget", "quantile")
+BUDGET_SECONDS = _gauge("budget_window_seconds", "Latency under a budget over the last 5 minutes.", "budget", "percentile")
 DECISION_SECONDS = Metric(
     "brainkernel_decision_seconds", MetricKind.HISTOGRAM, "From the kernel's event to the decision, by who gave the verdict.", ("tier",)
 )

@@ -29,10 +29,12 @@ import msgspec
 from brainkernel.config import Config
 from brainkernel.errors import BrainKernelError
 from brainkernel.gateway import service
-path, config, uid, user, parent = sys.argv[1:6]
+path, config, uid, user, parent, places = sys.argv[1:7]
 try:
     sys.exit(service.serve(pathlib.Path(path), msgspec.json.decode(config.encode(), type=Config), daemon_uid=int(uid),
-        drop_privileges_to=int(user) if user.isdecimal() else user or None, dies_with_parent=int(parent) or None))
+        drop_privileges_to=int(user) if user.isdecimal() else user or None, dies_with_parent=int(parent) or None,
+        state_dir=pathlib.Path(places) / "gateway" if places else None,
+        notify_dirs=(pathlib.Path(places) / "notify.d",) if places else ()))
 except BrainKernelError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -77,8 +79,12 @@ def gateway(
     daemon_uid: int | None = None,
     user: str = "nobody",
     environment: dict[str, str] | None = None,
+    places: Path | None = None,
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run the gateway against the socket at `path`; metrics on any free port unless `config` says otherwise."""
+    """Run the gateway against the socket at `path`; metrics on any free port unless `config` says otherwise.
+
+    In `places` are its state and notify.d.
+    """
     settings = {"http": {"listen": "127.0.0.1:0"}} | (config or {})
     arguments = [
         str(path),
@@ -86,6 +92,7 @@ def gateway(
         str(os.getuid() if daemon_uid is None else daemon_uid),
         user,
         str(os.getpid()),
+        str(places or ""),
     ]
     kept = {k: v for k, v in os.environ.items() if k not in ("GROQ_API_KEY", "GROQ_BASE_URL")}
     process = subprocess.Popen(
