@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -220,6 +222,19 @@ def test_webhook_that_fails_is_a_failure_and_works_again(hook: Webhook, fault: A
 
     assert results == [False, True]
     assert [r["message"] for r in hook.requests] == ["<script>alert(1)</script>"]
+
+
+def test_sending_needs_no_file_that_was_not_read_before() -> None:
+    """The gateway is nobody by then, and its package may lie under /root."""
+    script = (
+        "import sys; from brainkernel.gateway.notify.sender import AppriseSender\n"
+        "sender = AppriseSender('webhook', ['json://127.0.0.1:1/'], print); before = set(sys.modules)\n"
+        "sender.send('title', 'body', 'error'); print(len(sender), sorted(set(sys.modules) - before))"
+    )
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "1 []\n"
 
 
 def test_webhook_that_is_down_is_a_failure(hook: Webhook) -> None:

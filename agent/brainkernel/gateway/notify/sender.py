@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import netrc  # noqa: F401 # requests imports it at its first request, when files may be out of reach
 import warnings
 from typing import TYPE_CHECKING
 
