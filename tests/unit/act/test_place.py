@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from brainkernel.act import cgroupfs
+from brainkernel.act import cgroupfs, procfs
 from brainkernel.act.cgroupfs import CgroupVersion, version_of
 from brainkernel.act.dropins import property_of, remove_dropin, value_of
 from brainkernel.act.place import read_place
@@ -163,7 +163,7 @@ def test_a_lock_lets_go_when_the_process_ends(stage: Stage) -> None:
 def test_a_threaded_cgroup_below_a_unit_is_passed_over(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its cgroup.procs cannot be read (EOPNOTSUPP); its processes are listed at the root of the subtree."""
     stage.fake.make_cgroup("/system.slice/hog.service/threads", "threaded")
-    real = cgroupfs.text_of
+    real = procfs.text_of
 
     def text_of(path: Path) -> str | None:
         if "threads" in path.parts:
