@@ -86,7 +86,10 @@ class Post:
 def _sender_of(name: str, urls: tuple[str, ...], say: Callable[[str], None]) -> Sender | None:
     if not urls:
         return None
-    from brainkernel.gateway.notify.sender import AppriseSender  # noqa: PLC0415 # 40 MB that a gateway without channels spares
-
+    try:
+        from brainkernel.gateway.notify.sender import AppriseSender  # noqa: PLC0415 # 43 MB that a gateway without channels spares
+    except ModuleNotFoundError as error:
+        say(f"channel {name} is not used: {error.name} is not installed")
+        return None
     sender = AppriseSender(name, urls, say)
     return sender if len(sender) else None
