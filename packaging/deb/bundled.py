@@ -22,7 +22,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "bundled.txt"
 # What pyproject.toml asks for and bookworm has not, or below our floor. The rest are Depends.
-WANTED = ("groq>=0.11", "msgspec>=0.18.6", "ollama>=0.4", "orjson>=3.8", "shtab>=1.9")
+WANTED = ("apprise>=1.8", "groq>=0.30", "msgspec>=0.18.6", "ollama>=0.6", "orjson>=3.8", "shtab>=1.9", "textual>=1.0")
+# What these need and bookworm has, new enough: Depends of the package.
+DEBIANS = ("charset-normalizer", "click", "markdown", "oauthlib", "pyyaml", "requests", "requests-oauthlib", "urllib3")
 PYTHONS = ("3.11", "3.12", "3.13")
 MACHINES = ("x86_64", "aarch64")
 _PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")  # bookworm's glibc is 2.36
@@ -47,7 +49,10 @@ def lock() -> None:
                 _pip_download(Path(scratch), python, machine, *WANTED)
         for wheel in Path(scratch).glob("*.whl"):
             name, version = wheel.name.split("-")[:2]
-            found.setdefault(f"{name.replace('_', '-')}=={version}", set()).add(hashlib.sha256(wheel.read_bytes()).hexdigest())
+            name = name.replace("_", "-")
+            if name.lower() in DEBIANS:
+                continue
+            found.setdefault(f"{name}=={version}", set()).add(hashlib.sha256(wheel.read_bytes()).hexdigest())
     print("# Made by packaging/deb/bundled.py lock. A package with compiled modules has one hash per Python and machine.")
     for pin in sorted(found):
         print(" \\\n    ".join([pin, *(f"--hash=sha256:{digest}" for digest in sorted(found[pin]))]))

@@ -31,9 +31,13 @@ _AGENT = (  # what the agent's package depends on or recommends: the VM has no n
     "libnss-systemd",
     "python3",
     "python3-bpfcc",
+    "python3-click",
     "python3-jeepney",
+    "python3-markdown",
     "python3-prometheus-client",
     "python3-psutil",
+    "python3-requests",
+    "python3-requests-oauthlib",
     "python3-yaml",
 )
 _INSTRUMENTS = ("bpftool", "iproute2")
