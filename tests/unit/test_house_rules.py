@@ -104,3 +104,12 @@ def test_no_registry_host_is_named_in_a_committed_file() -> None:
     texts = {f: (ROOT / f).read_bytes() for f in listed if f and (ROOT / f).is_file()}
 
     assert [f for f, text in texts.items() for host in hosts if host.encode() in text] == []
+
+
+def test_every_module_beside_the_stages_has_its_place_on_the_map() -> None:
+    """A stranger finds in CONTRIBUTING.md what each module and folder is for."""
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = {f.stem for f in PACKAGE.glob("*.py") if not f.stem.startswith("__")}
+    folders = {f"{d.name}/" for d in PACKAGE.iterdir() if (d / "__init__.py").is_file() and d.name not in STAGES}
+
+    assert [name for name in sorted(modules | folders) if f"`{name}`" not in text] == []
