@@ -32,6 +32,8 @@ _FILES = (
     ("/etc/brainkernel/conf.d/*.toml", "further settings, read after it in order of name"),
     ("/etc/brainkernel/rules.d/*.yaml", "your own rules; they come before the shipped ones"),
     ("/etc/credstore/brainkernel.groq-api-key", "the key of a Groq account, for the gateway alone; mode 0600"),
+    ("/etc/brainkernel/alerts.yaml", "alert rules; see `brainkernel alert --help`"),
+    ("/etc/credstore/brainkernel.notify-NAME", "where the channel slack, pagerduty, operations or webhook leads: Apprise URLs; mode 0600"),
     ("/etc/default/brainkernel-gateway", "environment of the gateway: OLLAMA_HOST, GROQ_BASE_URL"),
     ("/var/lib/brainkernel/state.db", "decisions, baselines, verdicts"),
     ("/var/lib/brainkernel/ledger", "what is limited and what was there before; `release --all` needs nothing else"),
