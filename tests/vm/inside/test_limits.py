@@ -8,9 +8,9 @@ import pytest
 
 from vm.inside.agent import QUOTA_PCT, active_limits, release_all, running_agent, undo
 from vm.inside.cgroups import cgroup_values, changes, settings_of
-from vm.inside.hogs import Hog, a_hurting_hog, assert_restored, quota_pct_of
+from vm.inside.hogs import Hog, a_hog, a_hurting_hog, assert_restored, quota_pct_of
 from vm.inside.processes import cgroup_of, cpu_pct_of, scheduling
-from vm.inside.units import PROTECTED, a_unit
+from vm.inside.units import PROTECTED, a_unit, a_victim
 from vm.inside.waiting import wait_until
 
 LIMITED_WITHIN_S = 10.0  # of hurting others
@@ -64,9 +64,9 @@ def test_a_protected_program_is_left_alone_while_a_hog_beside_it_is_limited() ->
 @anywhere
 def test_undo_restores_every_value(place: str) -> None:
     """While the agent runs on, and it does not limit again what a person has freed."""
-    with a_hurting_hog(place) as hog:
+    with a_hog(place) as hog:
         before = cgroup_values()
-        with running_agent():
+        with running_agent(), a_victim():
             _wait_for_the_limit(hog)
             (limit,) = wait_until(active_limits, "the limit in the list")
 
@@ -80,9 +80,9 @@ def test_undo_restores_every_value(place: str) -> None:
 @anywhere
 def test_stopping_the_agent_restores_every_value(place: str) -> None:
     """Ctrl-C is enough: no limit outlives the agent."""
-    with a_hurting_hog(place) as hog:
+    with a_hog(place) as hog:
         before = cgroup_values()
-        with running_agent() as agent:
+        with running_agent() as agent, a_victim():
             _wait_for_the_limit(hog)
 
             status = agent.stop()
@@ -94,9 +94,9 @@ def test_stopping_the_agent_restores_every_value(place: str) -> None:
 @anywhere
 def test_release_after_kill_9_restores_every_value(place: str) -> None:
     """The ledger on disk is enough to release what a killed agent has left."""
-    with a_hurting_hog(place) as hog:
+    with a_hog(place) as hog:
         before = cgroup_values()
-        with running_agent() as agent:
+        with running_agent() as agent, a_victim():
             _wait_for_the_limit(hog)
             agent.kill()
 
@@ -108,9 +108,9 @@ def test_release_after_kill_9_restores_every_value(place: str) -> None:
 @anywhere
 def test_in_observe_mode_nothing_is_written(place: str) -> None:
     """The limit that enforce mode would set is said, and only said."""
-    with a_hurting_hog(place) as hog:
+    with a_hog(place) as hog:
         before = cgroup_values()
-        with running_agent("observe") as agent:
+        with running_agent("observe") as agent, a_victim():
             wait_until(lambda: [line for line in agent.lines if line.get("decision") == "limit"], "a decision to limit")
             time.sleep(WATCHED_S)
 
