@@ -94,9 +94,9 @@ _PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 
 def configure_to_enforce() -> None:
-    """Write what the tests' rules and limits need, and let the daemon follow it."""
+    """Write what the tests' rules and limits need, and let the daemon follow it. A limit stands although nobody suffers any more."""
     (CONFIG_DIR / "rules.d" / "test.yaml").write_text(RULES)
-    LOCAL_CONFIG.write_text(CONFIG + '\n[agent]\nmode = "enforce"\n')
+    LOCAL_CONFIG.write_text(CONFIG + '\n[policy]\nlease_s = 900\n\n[agent]\nmode = "enforce"\n')
     output_of("systemctl", "reload", DAEMON)
     wait_until(lambda: status()["mode"] == "enforce", "the new mode")
 
