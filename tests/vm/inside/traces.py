@@ -40,7 +40,8 @@ def _accounts() -> set[str]:
 
 def _units() -> set[str]:
     listed = output_of("systemctl", "list-units", "--all", "--plain", "--no-legend", "--full", "brainkernel*")
-    return {f"unit {line.split()[0]}" for line in listed.splitlines() if line.strip()}
+    # A removed package leaves its links in *.wants until it is purged, as all of Debian's do: to systemd a unit "not-found".
+    return {f"unit {words[0]}" for line in listed.splitlines() if (words := line.split()) and words[1] != "not-found"}
 
 
 def _bpf() -> set[str]:
