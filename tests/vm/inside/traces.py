@@ -15,7 +15,7 @@ _NOT_LOOKED_AT = frozenset(
     """
     /proc /sys /dev /payload /tmp /var/tmp /var/log /var/cache /var/lib/dpkg /var/lib/apt /run/log /run/user /run/systemd/journal
     /run/systemd/sessions /run/systemd/users /run/systemd/units /run/systemd/inaccessible /run/udev /run/systemd/netif
-    /run/systemd/propagate /run/systemd/transient /var/lib/systemd/timers /run/systemd/generator /var/lib/private /root /home
+    /run/systemd/propagate /run/systemd/transient /var/lib/systemd/timers /run/systemd/generator /run/systemd/dynamic-uid /var/lib/private /root /home
     """.split()
 )
 _SYSTEMDS = ("sd_",)  # its own programs for IPAddressDeny= and DevicePolicy= come and go with any service
