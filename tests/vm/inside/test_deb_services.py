@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,7 @@ from vm.inside.waiting import output_of, wait_until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-LIMITED_WITHIN_S = 20.0
+LIMITED_WITHIN_S = 60.0  # what was judged while observing is judged again after a while, not at the reload
 EXPOSURE_MAX = {deb.DAEMON: 4.0, deb.GATEWAY: 1.5}
 RECOVERED_WITHIN_S = 120.0  # the watchdog's 30 s, and a start under emulation
 
@@ -64,7 +65,8 @@ def test_deb_gateway_has_the_daemon_and_no_right() -> None:
     """It is known by the name of its dynamic user, serves the daemon's figures, and holds no capability."""
     wait_until(deb.connected, "the gateway's link", within_s=60, every_s=1)
 
-    status = dict(line.split(":\t") for line in open(f"/proc/{deb.main_pid(deb.GATEWAY)}/status").read().splitlines())  # noqa: PTH123, SIM115
+    lines = Path(f"/proc/{deb.main_pid(deb.GATEWAY)}/status").read_text().splitlines()
+    status = dict(line.split(":\t") for line in lines)
     assert {status[kind] for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert "0" not in status["Uid"].split()
     assert "brainkernel_kernel_events_total" in deb.metrics()
