@@ -1,0 +1,120 @@
+"""The parts that see: the loader, what is known of running processes, their evidence and the pressure."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from brainkernel import metrics
+from brainkernel.enrich.enricher import Enricher
+from brainkernel.enrich.lineage import parents_of, read_into_table
+from brainkernel.enrich.procfs import ProcFs
+from brainkernel.enrich.table import ProcessTable
+from brainkernel.gate.baseline import Baseline
+from brainkernel.gate.gate import suspect_of
+from brainkernel.healing import Healing
+from brainkernel.memory import Memory
+from brainkernel.observe.window import Snapshot
+from brainkernel.sense.loader import choose
+from brainkernel.sense.loaders import live_loaders
+from brainkernel.sense.pressure import Pressure, PressureTrigger, read_cpu_some_us
+from brainkernel.sense.snapshot import read_process, read_running
+
+if TYPE_CHECKING:
+    from brainkernel.composition.ground import Ground
+    from brainkernel.model import Exec, ProcessKey, Suspect
+    from brainkernel.observe.window import TaskUse
+    from brainkernel.sense.loader import Chosen
+    from brainkernel.starts import Starts
+    from brainkernel.store import Store
+
+LOG = logging.getLogger(__name__)
+
+
+class Senses:
+    """Opens the loader at once: from then on events wait to be drained. Raises SenseError where none can see events."""
+
+    def __init__(self, ground: Ground, store: Store) -> None:
+        paths, clock = ground.paths, ground.clock
+        self._ground = ground
+        self._proc_root = paths.proc
+        self._proc = ProcFs(paths.proc)
+        self.baseline = Baseline()
+        self.table = ProcessTable()
+        self.chosen = _choose_loader(ground)
+        self.memory = Memory(self.baseline, self.chosen.loader, store.baselines, clock)
+        self.enricher = Enricher.of_host(paths.state_dir, clock, proc_root=paths.proc, fs_root=paths.root)
+        self.pressure = Pressure(PressureTrigger.open(paths.proc / "pressure/cpu"), clock)
+
+    def learn_what_runs(self) -> None:
+        """Know what was met in earlier runs, and what runs already: none of that is new."""
+        self.memory.preload()
+        for event in read_running(self._proc_root):
+            self.table.on_exec(event)
+            self.memory.running(event)
+        self.enricher.prepare()
+
+    def enrich(self, suspect: Suspect, started: Exec | None) -> Suspect:
+        """Add lineage and evidence to a suspect."""
+        if started is not None:
+            parents = parents_of(started, self.table, self._proc)
+            suspect = replace(suspect, program=replace(suspect.program, parents=parents))
+        return self.enricher.enrich(suspect, started)
+
+    def snapshot(self) -> Snapshot:
+        """See all tasks and what waits, now."""
+        tasks = self.chosen.loader.tasks() or []
+        if tasks:  # the kernel's gate does not tell of a known program's end
+            self.table.keep_only(task.key for task in tasks)
+        return Snapshot(
+            time_ns=self._ground.clock.boot_ns(),
+            tasks={task.key: task for task in tasks},
+            pressure_total_us=read_cpu_some_us(self._proc_root),
+            run_queue=self.chosen.loader.run_queue(),
+        )
+
+    def exe_of(self, key: ProcessKey) -> str:
+        """Name the program of a running process; "" if it is gone."""
+        known = self.table.get(key)
+        if known is None or not known.exe:
+            read_into_table(key, self.table, self._proc)
+            known = self.table.get(key)
+        return known.exe if known else ""
+
+    def running_suspect(self, use: TaskUse) -> Suspect | None:
+        """Make a suspect of a process that runs; None if it is gone."""
+        event = read_process(self._proc_root, use.key)
+        if event is None:
+            return None
+        self.table.on_exec(event)
+        suspect = suspect_of(event, ())
+        return replace(suspect, program=replace(suspect.program, parents=parents_of(event, self.table, self._proc)))
+
+    def healing(self, starts: Starts) -> Healing:
+        """Make the part that finds what the kernel had to drop."""
+        return Healing(
+            loader=self.chosen.loader,
+            table=self.table,
+            clock=self._ground.clock,
+            figures=self._ground.figures,
+            read=lambda key: read_process(self._proc_root, key),
+            handle=starts.on_event,
+        )
+
+    def close(self) -> None:
+        """Let go of the loader and of what the evidence keeps open."""
+        self.enricher.close()
+        self.chosen.loader.close()
+
+
+def _choose_loader(ground: Ground) -> Chosen:
+    agent = ground.config.agent
+    chosen = choose(agent.loader, live_loaders(clock=ground.clock, all_events=agent.all_events, proc=ground.paths.proc))
+    ground.figures.set(metrics.LOADER, 1, chosen.loader.name)
+    for text in chosen.refused:
+        LOG.warning("loader refused: %s", text)
+        ground.figures.set(metrics.LOADER_REFUSED, 1, text.partition(":")[0])
+    for text in (*chosen.refused, *chosen.loader.limits):
+        ground.notice(text)
+    return chosen

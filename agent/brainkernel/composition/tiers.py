@@ -1,0 +1,73 @@
+"""The parts that say what a program is: rules, cache, local model, and the way to the LLM."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+from brainkernel.asking import Asking
+from brainkernel.classify import ruleset
+from brainkernel.classify.model import LocalModel, ModelTier
+from brainkernel.classify.tiers import CacheTier, RulesTier
+from brainkernel.enrich.procfs import ProcFs
+from brainkernel.link.asker import Asker
+from brainkernel.link.messages import GATEWAY_SOCKET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from brainkernel.composition.ground import Ground
+    from brainkernel.config import Config
+    from brainkernel.link.frames import Peer
+    from brainkernel.model import Suspect, Verdict
+    from brainkernel.store import Store
+
+DAY_S = 86_400.0
+GATEWAY_USER = "brainkernel-gateway"  # systemd's DynamicUser=, known to nss-systemd while it runs
+
+
+class Tiers:
+    """The tiers in their order, and `asking`, which has the last one answer later."""
+
+    def __init__(self, ground: Ground, store: Store) -> None:
+        self._ground = ground
+        self._proc = ProcFs(ground.paths.proc)
+        self.rules = RulesTier(ruleset.load())
+        self.cache = CacheTier(store.verdicts, lambda verdict: self.asking.may_act(verdict.model))
+        self.model = ModelTier(LocalModel(), self.rules.ruleset.knowledge)
+        self.asker = Asker(
+            ground.paths.runtime_dir / GATEWAY_SOCKET,
+            allows=self._is_gateway,
+            figures=ground.figures,
+            snapshot=ground.figures.snapshot,
+            clock=ground.clock,
+        )
+        self.asking = Asking(asker=self.asker, clock=ground.clock, config=ground.config.llm, exams=store.exams, remember=self._remember)
+
+    def in_order(self) -> tuple[tuple[str, Callable[[Suspect], Verdict | None]], ...]:
+        """Give the tiers that answer at once, cheapest first."""
+        return (("rules", self.rules.judge), ("cache", self.cache.judge), ("model", self.model.judge))
+
+    def configure(self, config: Config, rules: ruleset.RuleSet) -> None:
+        """Follow a configuration and rules that were read again."""
+        self.asking.config = config.llm
+        self.rules.ruleset = rules
+
+    def _remember(self, suspect: Suspect, verdict: Verdict) -> None:
+        self.cache.keep(suspect, verdict, self._ground.config.llm.cache_days * DAY_S)
+
+    def _is_gateway(self, peer: Peer) -> bool:
+        # The service's own user, known only while it runs; root, who may do anything; or the child of this process,
+        # since other daemons run as nobody too.
+        if peer.uid in {0, *_uid_of(GATEWAY_USER)}:
+            return True
+        stat = self._proc.read_stat(peer.pid)
+        return stat is not None and stat.ppid == os.getpid()
+
+
+def _uid_of(user: str) -> set[int]:
+    try:
+        return {pwd.getpwnam(user).pw_uid}
+    except KeyError:
+        return set()

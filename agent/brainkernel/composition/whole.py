@@ -1,0 +1,261 @@
+"""The agent, put together: the order of the calls is the order in which the parts need each other."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from brainkernel import alerts, host
+from brainkernel.act.limiter import Limiter
+from brainkernel.act.procfs import Host
+from brainkernel.agent import Agent, Parts, Switch
+from brainkernel.classify import ruleset
+from brainkernel.classify.question import question_of
+from brainkernel.commands import AgentCommands
+from brainkernel.composition.ground import Ground
+from brainkernel.composition.senses import Senses
+from brainkernel.composition.tiers import Tiers
+from brainkernel.control import ControlServer
+from brainkernel.decide.approvals import Approvals
+from brainkernel.decide.safety import protection_of
+from brainkernel.deciding import Deciding
+from brainkernel.enrich.standing import own_family
+from brainkernel.errors import BrainKernelError
+from brainkernel.gate.gate import Gate
+from brainkernel.judging import Judging
+from brainkernel.learn.experience import Experience
+from brainkernel.link.control import SOCKET_NAME
+from brainkernel.memory import shape_of
+from brainkernel.oversight import Oversight
+from brainkernel.pipeline import Stages
+from brainkernel.processes import Processes
+from brainkernel.report import Archive, Everybody
+from brainkernel.sense.runqueue import median_and_p99_us
+from brainkernel.starts import Starts
+from brainkernel.store import open_store
+from brainkernel.watch import Ports, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from brainkernel.clock import Clock
+    from brainkernel.composition.ground import Paths
+    from brainkernel.config import Config
+    from brainkernel.model import Decision, Lesson, Outcome, ProcessKey, Suspect
+    from brainkernel.report import Report
+
+LOG = logging.getLogger(__name__)
+NS_PER_DAY = 86_400 * 1_000_000_000
+
+
+def compose(read_config: Callable[[], Config], paths: Paths, clock: Clock, report: Report) -> Agent:
+    """Make the whole agent, with the loader open and what already runs known, and say what this host can do.
+
+    `read_config` is asked now and at each reload. Raises ConfigError, SenseError where no loader can see events, ActError or StoreError where another agent holds the state.
+    """
+    return _Whole(read_config, Ground(read_config(), paths, clock, report)).agent()
+
+
+class _Whole:
+    # Each method makes one part.
+    def __init__(self, read_config: Callable[[], Config], ground: Ground) -> None:
+        self.read_config = read_config
+        self.ground = ground
+        self.paths, self.clock, self.figures = ground.paths, ground.clock, ground.figures
+        self.switch = Switch(ground.config.agent.mode)
+        self.experience = Experience()
+        self.approvals = Approvals()
+
+    def agent(self) -> Agent:
+        self.facts = host.read_facts(self.paths.root)
+        self.store = open_store(self.paths.state_dir, self.ground.config.store, self.clock, self.ground.notice)
+        self.judging = self._judging()
+        self.oversight = self._oversight()
+        self.report = Everybody((Archive(self.store.decisions, self.clock), self.judging, self.ground.outside))
+        self.senses = Senses(self.ground, self.store)
+        self.tiers = Tiers(self.ground, self.store)
+        self.limiter = self._limiter()
+        self._learn_what_was()
+        self._add_alerting()
+        agent = self._assembled()
+        commands = AgentCommands(agent, self.store.decisions, self.oversight)
+        agent.control = ControlServer(self.paths.runtime_dir / SOCKET_NAME, commands, self.clock, self.figures)
+        self.ground.outside.notice(f"loader {self.senses.chosen.loader.name}: {self.senses.chosen.why}")
+        return agent
+
+    def _judging(self) -> Judging:
+        kept = self.store.judgements
+        return Judging(
+            config=self.ground.config,
+            clock=self.clock,
+            figures=self.figures,
+            keep=kept.save,
+            log=self.store.audit.add,
+            tell=self.ground.outside.notice,
+            earlier=kept.all(),
+        )
+
+    def _oversight(self) -> Oversight:
+        return Oversight(
+            decisions=self.store.decisions,
+            log=self.store.audit,
+            approvals=self.approvals,
+            judging=self.judging,
+            clock=self.clock,
+            learn=self._learn,
+            reconsider=self._reconsider,
+        )
+
+    def _limiter(self) -> Limiter:
+        safety = self.ground.config.safety
+        root = self.paths.root
+        places = Host(proc=self.paths.proc, cgroup=root / "sys/fs/cgroup", sys=root / "sys", run=root / "run")
+        return Limiter(self.paths.state_dir, lambda exe, unit: protection_of(exe, unit, safety), self.clock, places)
+
+    def _learn_what_was(self) -> None:
+        self.store.decisions.begin_after(self.limiter.last_id)
+        for wall_ns, lesson in self.store.lessons.since(self.clock.wall_ns() - NS_PER_DAY):
+            self.experience.learn(lesson, wall_ns)
+        self.senses.learn_what_runs()
+
+    def _add_alerting(self) -> None:
+        outward = alerts.Outward(
+            self.tiers.asker, self.tiers.asking, self.judging, self.ground.outside.notice, lambda suspect: question_of(suspect).exe
+        )
+        self.alerting = alerts.make(self.paths.config_file, self.figures, self.clock, outward, lambda: self.built)
+        earlier = self.store.decisions.page(500)
+        table = self.senses.table
+        self.processes = Processes(lambda key: known.exe if (known := table.get(key)) else "", earlier)
+        self.report = Everybody((self.report, self.alerting, self.processes))
+
+    def _assembled(self) -> Agent:
+        gate = Gate(self.ground.config.gate, self.senses.baseline)
+        deciding = self._deciding()
+        starts = self._starts(gate, deciding)
+        self.watch = self._watch(starts)
+        agent = Agent(
+            Parts(
+                clock=self.clock,
+                chosen=self.senses.chosen,
+                starts=starts,
+                watch=self.watch,
+                healing=self.senses.healing(starts),
+                asking=self.tiers.asking,
+                asker=self.tiers.asker,
+                limiter=self.limiter,
+                pressure=self.senses.pressure,
+                store=self.store,
+                experience=self.experience,
+                judging=self.judging,
+                oversight=self.oversight,
+                figures=self.figures,
+                switch=self.switch,
+                alerting=self.alerting,
+                processes=self.processes,
+                report=self.report,
+                reload=lambda: self._reload(gate, deciding),
+                flush=self.senses.memory.flush,
+                close=self.senses.close,
+                kernel=self.facts.kernel,
+                notices=self.ground.notices,
+            )
+        )
+        self.built = agent
+        return agent
+
+    def _starts(self, gate: Gate, deciding: Deciding) -> Starts:
+        return Starts(
+            stages=Stages(
+                clock=self.clock,
+                gate=lambda event: gate.consider(event, shape_of(event)),
+                enrich=self.senses.enrich,
+                tiers=self.tiers.in_order(),
+                ask=self.tiers.asking.ask,
+                decide=deciding.decide,
+                act=self.limiter.apply,
+            ),
+            lineage=self.senses.table,
+            figures=self.figures,
+            report=self.report,
+            remember=self.senses.memory.met,
+            waiting=self.tiers.asking.collect,
+            answered=self._answered,
+        )
+
+    def _deciding(self) -> Deciding:
+        return Deciding(
+            config=self.ground.config,
+            clock=self.clock,
+            switch=self.switch,
+            experience=self.experience,
+            approvals=self.approvals,
+            strategy=lambda: self.judging.strategist.settings,
+            table=self.senses.table,
+            proc_root=self.paths.proc,
+            own=own_family(self.paths.proc),
+            next_id=self.store.decisions.next_id,
+            lease_ns_for=self._lease_ns_for,
+            limits_standing=lambda: len(self.watch.actions) + self.watch.limits_pending,
+        )
+
+    def _watch(self, starts: Starts) -> Watch:
+        senses = self.senses
+        ports = Ports(
+            snapshot=senses.snapshot,
+            pressed=senses.pressure.pressed,
+            exe_of=senses.exe_of,
+            suspect_of=senses.running_suspect,
+            decide=starts.judge_and_decide,
+            run_queue_us=median_and_p99_us,
+            check_interval_s=lambda: self.judging.strategist.settings.check_interval_s,
+            limits=self.limiter,
+            report_outcome=self._measured,
+            learn=self._learn,
+        )
+        return Watch(
+            config=self.ground.config,
+            clock=self.clock,
+            baseline=senses.baseline,
+            experience=self.experience,
+            figures=self.figures,
+            ports=ports,
+        )
+
+    # The watch and the decisions need each other, as do the watch and the agent: bound late.
+    def _lease_ns_for(self, suspect: Suspect) -> int:
+        return self.watch.lease_ns_for(suspect)
+
+    def _reconsider(self, key: ProcessKey) -> None:
+        self.watch.reconsider(key)
+
+    def _answered(self, suspect: Suspect) -> None:
+        self.watch.reconsider(suspect.key)
+
+    def _learn(self, lesson: Lesson) -> None:
+        self.built.learn(lesson)
+
+    def _measured(self, decision: Decision, outcome: Outcome) -> None:
+        self.built.measured(decision, outcome)
+
+    def _reload(self, gate: Gate, deciding: Deciding) -> None:
+        try:
+            config, rules = self.read_config(), ruleset.load()
+            self.alerting.reload()
+        except BrainKernelError as error:
+            self.ground.notice(f"the old configuration stays in force: {error}")
+            return
+        if needs_restart := _fixed_at_start(self.ground.config, config):
+            self.ground.notice(f"read again; takes effect at the next `systemctl restart brainkernel`: {', '.join(needs_restart)}")
+        self.ground.config = deciding.config = self.watch.config = config
+        self.built.set_mode(config.agent.mode)
+        self.tiers.configure(config, rules)
+        gate.config = config.gate
+        self.judging.configure(config)
+        LOG.info("configuration and rules read again")
+
+
+def _fixed_at_start(old: Config, new: Config) -> list[str]:
+    names = [
+        f"agent.{name}" for name in ("loader", "all_events", "sample_interval_s") if getattr(old.agent, name) != getattr(new.agent, name)
+    ]
+    return [*names, "store"] if old.store != new.store else names
