@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import select
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from brainkernel import __version__, metrics, status
-from brainkernel.act.limiter import Applied, NotApplied, Released
 from brainkernel.daemon import Watched
-from brainkernel.learn.experience import lesson_of
 from brainkernel.link import control
-from brainkernel.model import ReleaseResult, Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +23,11 @@ if TYPE_CHECKING:
     from brainkernel.control import ControlServer
     from brainkernel.healing import Healing
     from brainkernel.judging import Judging
-    from brainkernel.learn.experience import Experience
+    from brainkernel.limits import Limits
     from brainkernel.link.asker import Asker
     from brainkernel.link.messages import Hello
     from brainkernel.metrics import Figures
-    from brainkernel.model import Action, Decision, ExamResult, Lesson, Outcome
+    from brainkernel.model import ExamResult
     from brainkernel.oversight import Oversight
     from brainkernel.processes import Processes
     from brainkernel.report import Report
@@ -65,14 +62,6 @@ class Switch:
         return self.mode == "enforce" and not self.paused
 
 
-@dataclass(slots=True)
-class _Wish:
-    # Somebody waits for the end of these limits.
-    waiting: set[int]
-    done: Callable[[control.Releases], None]
-    ended: list[control.Released] = field(default_factory=list)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What `composition` put together."""
@@ -85,9 +74,9 @@ class Parts:
     asking: Asking
     asker: Asker
     limiter: Limiter
+    limits: Limits
     pressure: Pressure
     store: Store
-    experience: Experience
     judging: Judging
     oversight: Oversight
     figures: Figures
@@ -108,8 +97,6 @@ class Agent:
     def __init__(self, parts: Parts) -> None:
         self._p = parts
         self._started_ns = parts.clock.boot_ns()
-        self._wishes: list[_Wish] = []
-        self._limits: dict[int, control.Limited] = {}
         self._greeted: Hello | None = None
         self._last: control.Counts | None = None  # once the loader is closed
         self.control: ControlServer | None = None
@@ -119,7 +106,7 @@ class Agent:
         found = [
             Watched(self._p.chosen.loader, self._drain),
             Watched(self._p.asker, self._p.asker.on_readable),
-            Watched(self._p.limiter, self._take_results),
+            Watched(self._p.limiter, self._p.limits.take_results),
         ]
         if self._p.pressure.trigger is not None:
             found.append(Watched(self._p.pressure.trigger, self._on_pressure, select.EPOLLPRI))
@@ -164,7 +151,7 @@ class Agent:
     def release_all(self, deadline_s: float) -> bool:
         """End every limit; False if some still stand."""
         left = self._p.limiter.release_all("the agent stops", deadline_s)
-        self._take_results()
+        self._p.limits.take_results()
         return left == 0
 
     def close(self) -> None:
@@ -214,7 +201,7 @@ class Agent:
             seconds=(self._p.clock.boot_ns() - self._started_ns) / 1e9,
             counts=self._last or self._counts(),
             stages=status.stages_of(self._p.figures),
-            limits=tuple(self._limits.values()),
+            limits=self._p.limits.seen(),
         )
 
     def pause_for_alert(self) -> str:
@@ -256,8 +243,7 @@ class Agent:
         self._p.switch.paused_by_alert = False
         LOG.info("paused" if paused else "resumed")
         if paused:
-            for action in self._p.watch.actions:
-                self._p.limiter.release(action.id, "the agent was paused")
+            self._p.limits.release_standing("the agent was paused")
         return control.Acting(mode=self._p.switch.mode, paused=paused)
 
     def set_mode(self, mode: str) -> None:
@@ -267,43 +253,19 @@ class Agent:
         self._p.switch.mode = mode
         LOG.info("the mode is %s now", mode)
         if not self._p.switch.enforces:
-            for action in self._p.watch.actions:
-                self._p.limiter.release(action.id, f"the mode is {mode} now")
+            self._p.limits.release_standing(f"the mode is {mode} now")
 
     def undo(self, decision_id: int, done: Callable[[control.Releases], None]) -> None:
-        """Take one limit back because a person says so, and learn from it."""
-        record = self._p.store.decisions.get(decision_id)
-        if record is not None:
-            self.learn(lesson_of(record.decision, undone_by_person=True))
-            self._p.judging.undone(record.decision)
-        self._wishes.append(_Wish({decision_id}, done))
-        self._p.limiter.release(decision_id, "a person undid it")
+        """Take one limit back because a person says so."""
+        self._p.limits.undo(decision_id, done)
 
     def release_all_now(self, done: Callable[[control.Releases], None]) -> None:
         """Take all limits back because a person says so."""
-        standing = {action.id for action in self._p.watch.actions}
-        if not standing:
-            done(control.Releases(()))
-            return
-        self._wishes.append(_Wish(standing, done))
-        for action_id in standing:
-            self._p.limiter.release(action_id, "a person released all")
+        self._p.limits.release_all(done)
 
     def examined(self, result: ExamResult) -> control.Examined:
         """Keep how a model did in its exam; its next verdict may act, or not, accordingly."""
         return control.Examined(self._p.asking.examined(result))
-
-    def learn(self, lesson: Lesson) -> None:
-        """Take a lesson, and keep it for the next start."""
-        wall_ns = self._p.clock.wall_ns()
-        self._p.experience.learn(lesson, wall_ns)
-        self._p.store.lessons.save(lesson, wall_ns)
-
-    def measured(self, decision: Decision, outcome: Outcome) -> None:
-        """Report what a limit achieved."""
-        self._p.report.outcome(decision, outcome)
-        if (limited := self._limits.get(decision.id)) is not None:
-            self._limits[decision.id] = msgspec.structs.replace(limited, effect=outcome.text)
 
     def _on_pressure(self) -> None:
         if self._p.pressure.fired():
@@ -320,53 +282,6 @@ class Agent:
     def _drain(self) -> None:
         for event in self._p.chosen.loader.drain():
             self._p.starts.on_event(event)
-
-    def _take_results(self) -> None:
-        for result in self._p.limiter.results():
-            match result:
-                case Applied():
-                    self._on_applied(result.action)
-                case NotApplied():
-                    self._on_not_applied(result)
-                case Released():
-                    self._on_released(result)
-        self._p.figures.set(metrics.LIMITS_ACTIVE, len(self._p.watch.actions))
-
-    def _on_applied(self, action: Action) -> None:
-        decision = self._p.watch.applied(action)
-        if decision is None:
-            return
-        now_ns = self._p.clock.boot_ns()
-        self._p.figures.observe(metrics.STAGE_SECONDS, max(0, now_ns - decision.decided_ns) / 1e9, "act")
-        self._p.figures.add(metrics.LIMITS_APPLIED, action.route.value)
-        self._limits[action.id] = control.Limited(id=action.id, comm=action.comm, limit=str(action.limit))
-        if action.route in (Route.UNIT, Route.SCOPE):  # its cgroup is the target's alone
-            self._p.chosen.loader.follow_cgroup(action.cgroup_id)
-        self._p.report.action(decision, action)
-
-    def _on_not_applied(self, result: NotApplied) -> None:
-        decision = self._p.watch.refused(result.decision_id)
-        self._p.figures.add(metrics.REFUSALS, result.refusal.rule)
-        if decision is not None:
-            self._p.report.not_applied(decision, result.refusal)
-
-    def _on_released(self, result: Released) -> None:
-        action = result.action
-        if result.result is not ReleaseResult.FAILED:
-            self._p.watch.released(action)
-            if action.cgroup_id not in {standing.cgroup_id for standing in self._p.watch.actions}:
-                self._p.chosen.loader.unfollow_cgroup(action.cgroup_id)
-        self._p.figures.add(metrics.LIMITS_RELEASED, result.result.value)
-        self._p.report.released(action, result.result, result.why)
-        if (limited := self._limits.get(action.id)) is not None:
-            self._limits[action.id] = msgspec.structs.replace(limited, result=result.result.value)
-        for wish in list(self._wishes):
-            if action.id in wish.waiting:
-                wish.waiting.discard(action.id)
-                wish.ended.append(control.Released(action.id, action.comm, result.result, result.why))
-            if not wish.waiting:
-                self._wishes.remove(wish)
-                wish.done(control.Releases(tuple(wish.ended)))
 
     def _counts(self) -> control.Counts:
         return status.counts_of(self._p.figures, self._p.chosen.loader.counters(), self._p.asking.calls)

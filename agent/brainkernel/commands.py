@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ from brainkernel.link.messages import ControlRequest, ControlResponse
 from brainkernel.store import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from brainkernel.link.frames import Peer
     from brainkernel.model import DecisionRecord, ExamResult
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from brainkernel.store import Decisions
 
 T = TypeVar("T", bound=msgspec.Struct)
+Answer = Callable[[msgspec.Struct], None]
+Command = Callable[[ControlRequest, "Peer", Answer], None]  # raises UsageError, or answers once, now or later
 
 
 class Subject(Protocol):
@@ -59,77 +62,71 @@ class Subject(Protocol):
 
 
 class AgentCommands:
-    """The commands of link/control.py."""
+    """The commands of link/control.py, each with what does it; `more` are those of parts that answer for themselves."""
 
-    def __init__(self, agent: Subject, decisions: Decisions, oversight: Oversight) -> None:
+    def __init__(self, agent: Subject, decisions: Decisions, oversight: Oversight, more: Mapping[str, Command] | None = None) -> None:
         self._agent = agent
         self._decisions = decisions
         self._oversight = oversight
+        self._commands: dict[str, Command] = {
+            control.STATUS: lambda _request, _peer, answer: answer(agent.status()),
+            control.LIST: lambda request, _peer, answer: answer(self._list(arguments_of(request, control.ListArguments))),
+            control.EXPLAIN: lambda request, _peer, answer: answer(control.Explanation(self._record_of(request))),
+            control.PROCESSES: lambda request, _peer, answer: answer(
+                agent.process_rows(arguments_of(request, control.ProcessesArguments).limit)
+            ),
+            control.ALERTS: lambda _request, _peer, answer: answer(agent.alert_states()),
+            control.ALERT_TEST: lambda request, _peer, answer: agent.alert_test(arguments_of(request, control.NameArguments).name, answer),
+            control.EXAMINED: lambda request, _peer, answer: answer(
+                agent.examined(arguments_of(request, control.ExaminedArguments).result)
+            ),
+            control.UNDO: self._undo,
+            control.RELEASE_ALL: self._release_all,
+            control.PAUSE: self._set_paused,
+            control.RESUME: self._set_paused,
+            control.PENDING: lambda _request, _peer, answer: answer(oversight.pending()),
+            control.APPROVE: self._answer_pending,
+            control.DENY: self._answer_pending,
+            control.STRATEGY: lambda _request, _peer, answer: answer(oversight.strategy()),
+            control.SET_STRATEGY: lambda request, peer, answer: answer(
+                oversight.set_strategy(arguments_of(request, people.StrategyArguments), peer)
+            ),
+            control.AUDIT: lambda request, _peer, answer: answer(oversight.audit(arguments_of(request, people.AuditArguments).limit)),
+            control.FEEDBACK: self._feedback,
+            **(more or {}),
+        }
 
     def handle(self, request: ControlRequest, peer: Peer, respond: Callable[[ControlResponse], None]) -> None:
         """Do it and answer once. Raises UsageError for arguments that are wrong or a decision that is not there."""
-
-        def answer(result: msgspec.Struct) -> None:
-            respond(ControlResponse(exit_code=0, result=msgspec.to_builtins(result)))
-
-        if request.command == control.EXAMINED:
-            answer(self._agent.examined(_arguments(request, control.ExaminedArguments).result))
-            return
-        match request.command:
-            case control.STATUS:
-                answer(self._agent.status())
-            case control.LIST:
-                answer(self._list(_arguments(request, control.ListArguments)))
-            case control.EXPLAIN:
-                answer(control.Explanation(self._record(_arguments(request, control.IdArguments).id)))
-            case control.UNDO:
-                decision_id = _arguments(request, control.IdArguments).id
-                self._check_standing(decision_id)
-                self._oversight.note(control.UNDO, peer, decision_id)
-                self._agent.undo(decision_id, answer)
-            case control.RELEASE_ALL:
-                self._oversight.note(control.RELEASE_ALL, peer)
-                self._agent.release_all_now(answer)
-            case control.ALERTS | control.ALERT_TEST | control.PROCESSES:
-                self._handle_seeing(request, answer)
-            case control.PAUSE | control.RESUME:
-                self._oversight.note(request.command, peer)
-                answer(self._agent.set_paused(paused=request.command == control.PAUSE))
-            case _:
-                answer(self._oversee(request, peer))
-
-    def _oversee(self, request: ControlRequest, peer: Peer) -> msgspec.Struct:
-        oversight = self._oversight
-        match request.command:
-            case control.PENDING:
-                return oversight.pending()
-            case control.APPROVE | control.DENY:
-                allowed = request.command == control.APPROVE
-                return oversight.answer(_arguments(request, people.AnswerArguments), peer, allowed=allowed)
-            case control.STRATEGY:
-                return oversight.strategy()
-            case control.SET_STRATEGY:
-                return oversight.set_strategy(_arguments(request, people.StrategyArguments), peer)
-            case control.AUDIT:
-                return oversight.audit(_arguments(request, people.AuditArguments).limit)
-            case control.FEEDBACK:
-                said = _arguments(request, people.FeedbackArguments)
-                return oversight.feedback(self._record(said.id).decision, said, peer)
-        msg = f"{request.command} is not a command of this daemon"
-        raise UsageError(msg)
-
-    def _check_standing(self, decision_id: int) -> None:
-        if not self._record(decision_id).active:
-            msg = f"no limit of decision {decision_id} stands; `brainkernel list --active` shows those that do"
+        command = self._commands.get(request.command)
+        if command is None:
+            msg = f"{request.command} is not a command of this daemon"
             raise UsageError(msg)
+        command(request, peer, lambda result: respond(ControlResponse(exit_code=0, result=msgspec.to_builtins(result))))
 
-    def _handle_seeing(self, request: ControlRequest, answer: Callable[[msgspec.Struct], None]) -> None:
-        if request.command == control.ALERTS:
-            answer(self._agent.alert_states())
-        elif request.command == control.PROCESSES:
-            answer(self._agent.process_rows(_arguments(request, control.ProcessesArguments).limit))
-        else:
-            self._agent.alert_test(_arguments(request, control.NameArguments).name, answer)
+    def _undo(self, request: ControlRequest, peer: Peer, answer: Answer) -> None:
+        record = self._record_of(request)
+        if not record.active:
+            msg = f"no limit of decision {record.decision.id} stands; `brainkernel list --active` shows those that do"
+            raise UsageError(msg)
+        self._oversight.note(control.UNDO, peer, record.decision.id)
+        self._agent.undo(record.decision.id, answer)
+
+    def _release_all(self, _request: ControlRequest, peer: Peer, answer: Answer) -> None:
+        self._oversight.note(control.RELEASE_ALL, peer)
+        self._agent.release_all_now(answer)
+
+    def _set_paused(self, request: ControlRequest, peer: Peer, answer: Answer) -> None:
+        self._oversight.note(request.command, peer)
+        answer(self._agent.set_paused(paused=request.command == control.PAUSE))
+
+    def _answer_pending(self, request: ControlRequest, peer: Peer, answer: Answer) -> None:
+        said = arguments_of(request, people.AnswerArguments)
+        answer(self._oversight.answer(said, peer, allowed=request.command == control.APPROVE))
+
+    def _feedback(self, request: ControlRequest, peer: Peer, answer: Answer) -> None:
+        said = arguments_of(request, people.FeedbackArguments)
+        answer(self._oversight.feedback(self._record(said.id).decision, said, peer))
 
     def _list(self, arguments: control.ListArguments) -> control.Listing:
         pid = int(arguments.program) if arguments.program.isdecimal() else None
@@ -141,6 +138,9 @@ class AgentCommands:
         )
         return control.Listing(tuple(control.listed_of(r) for r in self._decisions.page(arguments.limit, where)))
 
+    def _record_of(self, request: ControlRequest) -> DecisionRecord:
+        return self._record(arguments_of(request, control.IdArguments).id)
+
     def _record(self, decision_id: int) -> DecisionRecord:
         record = self._decisions.get(decision_id)
         if record is None:
@@ -149,7 +149,8 @@ class AgentCommands:
         return record
 
 
-def _arguments(request: ControlRequest, schema: type[T]) -> T:
+def arguments_of(request: ControlRequest, schema: type[T]) -> T:
+    """Read a request's arguments; raises UsageError that names what is wrong with them."""
     arguments: dict[str, Any] = request.arguments
     try:
         return msgspec.convert(arguments, schema)

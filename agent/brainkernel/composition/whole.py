@@ -24,6 +24,7 @@ from brainkernel.errors import BrainKernelError
 from brainkernel.gate.gate import Gate
 from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
+from brainkernel.limits import Limits
 from brainkernel.link.control import SOCKET_NAME
 from brainkernel.memory import shape_of
 from brainkernel.oversight import Oversight
@@ -133,6 +134,7 @@ class _Whole:
         deciding = self._deciding()
         starts = self._starts(gate, deciding)
         self.watch = self._watch(starts)
+        self.limits = self._limits()
         agent = Agent(
             Parts(
                 clock=self.clock,
@@ -143,9 +145,9 @@ class _Whole:
                 asking=self.tiers.asking,
                 asker=self.tiers.asker,
                 limiter=self.limiter,
+                limits=self.limits,
                 pressure=self.senses.pressure,
                 store=self.store,
-                experience=self.experience,
                 judging=self.judging,
                 oversight=self.oversight,
                 figures=self.figures,
@@ -221,6 +223,19 @@ class _Whole:
             ports=ports,
         )
 
+    def _limits(self) -> Limits:
+        return Limits(
+            limiter=self.limiter,
+            watch=self.watch,
+            loader=self.senses.chosen.loader,
+            store=self.store,
+            experience=self.experience,
+            judging=self.judging,
+            figures=self.figures,
+            report=self.report,
+            clock=self.clock,
+        )
+
     # The watch and the decisions need each other, as do the watch and the agent: bound late.
     def _lease_ns_for(self, suspect: Suspect) -> int:
         return self.watch.lease_ns_for(suspect)
@@ -232,10 +247,10 @@ class _Whole:
         self.watch.reconsider(suspect.key)
 
     def _learn(self, lesson: Lesson) -> None:
-        self.built.learn(lesson)
+        self.limits.learn(lesson)
 
     def _measured(self, decision: Decision, outcome: Outcome) -> None:
-        self.built.measured(decision, outcome)
+        self.limits.measured(decision, outcome)
 
     def _reload(self, gate: Gate, deciding: Deciding) -> None:
         try:
