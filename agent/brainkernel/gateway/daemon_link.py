@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from brainkernel import metrics
 from brainkernel.errors import ProtocolError
 from brainkernel.link.frames import FrameBuffer, decode, frame_of, peer_of
-from brainkernel.link.messages import Alerts, Ask, FiguresNow, FiguresPlease, FromDaemon, FromGateway, Hello, LocalModelOnly
+from brainkernel.link.messages import (
+    Alerts,
+    Ask,
+    FiguresNow,
+    FiguresPlease,
+    FromDaemon,
+    FromGateway,
+    Hello,
+    LocalModelOnly,
+    Read,
+    ReadAnswered,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,6 +73,8 @@ class DaemonLink:
         self._figures_now: dict[str, Any] | None = None
         self._figures_at = 0.0
         self._asking = False
+        self._read_ids = itertools.count(1)
+        self._reads: dict[int, ReadAnswered | None] = {}  # asked for, and answered or not yet
         self._last_said = ""
 
     @property
@@ -115,6 +131,21 @@ class DaemonLink:
             self._asking = False
             return self._figures_now
 
+    def read(self, question: Read, timeout_s: float) -> ReadAnswered:
+        """Put a question of any thread to the daemon, with an id of its own; `error` is `away` or `timeout` without an answer."""
+        number = next(self._read_ids) & 0xFFFFFFFF
+        with self._news:
+            self._reads[number] = None
+        try:
+            if not self.send(msgspec.structs.replace(question, id=number)):
+                return ReadAnswered(id=number, error="away")
+            with self._news:
+                self._news.wait_for(lambda: self._reads[number] is not None or not self.connected, timeout_s)
+                return self._reads[number] or ReadAnswered(id=number, error="timeout" if self.connected else "away")
+        finally:
+            with self._news:
+                del self._reads[number]
+
     def _connect(self) -> socket.socket | None:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
@@ -170,6 +201,8 @@ class DaemonLink:
                         self._on_ask(message)
                     case FiguresNow():
                         self._take_figures(message)
+                    case ReadAnswered():
+                        self._take_read(message)
                     case _:
                         self._on_order(message)
 
@@ -178,6 +211,12 @@ class DaemonLink:
             if self._asking:
                 self._figures_now, self._figures_at = message.figures, time.monotonic()
                 self._asking = False
+                self._news.notify_all()
+
+    def _take_read(self, message: ReadAnswered) -> None:
+        with self._news:
+            if message.id in self._reads:
+                self._reads[message.id] = message
                 self._news.notify_all()
 
     # A daemon that is away for an hour is one line, not one for each try.

@@ -26,12 +26,18 @@ from brainkernel.link.messages import (
     AlertsTaken,
     Answers,
     Ask,
+    DecisionAsked,
+    DecisionsAsked,
     FiguresNow,
     FromGateway,
     Hello,
     LocalModelOnly,
+    OverviewAsked,
     ProposedVerdict,
     Question,
+    Read,
+    ReadAnswered,
+    SeriesAsked,
     Usage,
 )  # fmt: skip
 
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainkernel.clock import Clock
+    from brainkernel.link.reads import Reads
 
 MAX_FROM_GATEWAY_BYTES = 1 << 16  # 8 verdicts with reasons of 512 characters are some 20 KB
 READ_BYTES = 1 << 14  # per wakeup: a gateway that floods us costs the loop about a millisecond
@@ -138,6 +145,7 @@ class Asker:
         self._connection: _Connection | None = None
         self._figures_sent_ns = -FIGURES_MIN_INTERVAL_NS
         self.hello: Hello | None = None
+        self.reads: Reads | None = None  # what a gateway may read beside the figures; None: nothing yet
         self._listener = _listen(path, mode)
         self._epoll = select.epoll()
         self._epoll.register(self._listener, select.EPOLLIN)
@@ -303,8 +311,23 @@ class Asker:
             case AlertsTaken() | AlertDelivered():
                 if len(self._news) < NEWS_MAX:
                     self._news.append(message)
+            case SeriesAsked() | DecisionsAsked() | DecisionAsked() | OverviewAsked():
+                self._answer_read(connection, message)
             case _:
                 self._send_figures(connection)
+
+    def _answer_read(self, connection: _Connection, question: Read) -> None:
+        if len(connection.outgoing) > READ_BYTES:  # it asks and does not read
+            self._protocol_error("too_often")
+            return
+        answer = self.reads.answer(question) if self.reads else ReadAnswered(id=question.id, error="not_there")
+        if answer.error == "too_often":
+            self._protocol_error("too_often")
+        try:
+            frame = frame_of(answer)
+        except ProtocolError:
+            frame = frame_of(ReadAnswered(id=question.id, error="too_large"))
+        self._send(connection, frame)
 
     def _send_figures(self, connection: _Connection) -> None:
         now_ns = self._clock.boot_ns()

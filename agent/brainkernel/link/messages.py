@@ -134,8 +134,53 @@ class AlertDelivered(msgspec.Struct, tag="alert_delivered", forbid_unknown_field
     text: ShortText = ""
 
 
-FromDaemon = Ask | FiguresNow | Alerts | LocalModelOnly
-FromGateway = Answers | Hello | FiguresPlease | AlertsTaken | AlertDelivered
+SeriesName = Annotated[str, Meta(min_length=1, max_length=80)]
+ReadId = Annotated[int, Meta(ge=0, le=0xFFFFFFFF)]
+
+
+class SeriesAsked(msgspec.Struct, tag="series_asked", forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Gateway: figures over time, as `reading.SeriesArguments` says; answered with a `reading.SeriesFigures`."""
+
+    id: ReadId
+    names: Annotated[tuple[SeriesName, ...], Meta(max_length=32)]
+    from_s: Natural
+    to_s: Natural
+    step_s: Natural = 0
+
+
+class DecisionsAsked(msgspec.Struct, tag="decisions_asked", forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Gateway: the newest decisions, older than `before_id` if given; answered with a `reading.DecisionLines`."""
+
+    id: ReadId
+    limit: Annotated[int, Meta(ge=1, le=100)] = 50
+    before_id: Natural | None = None
+    active_only: bool = False
+
+
+class DecisionAsked(msgspec.Struct, tag="decision_asked", forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Gateway: all of one decision, redacted; answered with a `reading.DecisionStory`."""
+
+    id: ReadId
+    decision_id: Natural
+
+
+class OverviewAsked(msgspec.Struct, tag="overview_asked", forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Gateway: how the agent fares now; answered with a `reading.Overview`."""
+
+    id: ReadId
+
+
+class ReadAnswered(msgspec.Struct, tag="read_answered", forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Daemon: what was asked for under this id, or why not: `too_often`, `too_large`, `not_there`."""
+
+    id: ReadId
+    result: dict[str, Any] | None = None
+    error: ShortText = ""
+
+
+Read = SeriesAsked | DecisionsAsked | DecisionAsked | OverviewAsked
+FromDaemon = Ask | FiguresNow | Alerts | LocalModelOnly | ReadAnswered
+FromGateway = Answers | Hello | FiguresPlease | AlertsTaken | AlertDelivered | Read
 
 
 class ControlRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -168,9 +168,9 @@ class Database:
             return
         self._operations = 0
         if self._log_bytes() > _LOG_MAX_BYTES:
-            _checkpoint(self.path, "TRUNCATE")
+            checkpoint(self.path, "TRUNCATE")
             return
-        self._checkpoint = threading.Thread(target=_checkpoint, args=(self.path,), name="checkpoint", daemon=True)
+        self._checkpoint = threading.Thread(target=checkpoint, args=(self.path,), name="checkpoint", daemon=True)
         self._checkpoint.start()
 
     def _log_bytes(self) -> int:
@@ -197,8 +197,11 @@ def _commit(connection: sqlite3.Connection) -> None:
         connection.execute("COMMIT")
 
 
-# Its own connection: PASSIVE waits for nobody and holds nobody up, and the sync happens outside of the loop.
-def _checkpoint(path: Path, mode: str = "PASSIVE") -> None:
+def checkpoint(path: Path, mode: str = "PASSIVE") -> None:
+    """Fold the write-ahead log of a database into its file, over a connection of its own, so that any thread may.
+
+    PASSIVE waits for nobody and holds nobody up. A failure is left for the next commit to show.
+    """
     try:
         connection = sqlite3.connect(path, timeout=0)
         try:
@@ -206,4 +209,4 @@ def _checkpoint(path: Path, mode: str = "PASSIVE") -> None:
         finally:
             connection.close()
     except sqlite3.Error:
-        pass  # the log grows until the next one; a disk that is ill shows at the next commit
+        pass  # the log grows until the next one
