@@ -60,6 +60,7 @@ enum exec_flags {
 	EXEC_SCRIPT = 1 << 3,		/* exe is the interpreter, filename the script */
 	EXEC_FILENAME_CUT = 1 << 4,
 	EXEC_ARGV_FAULT = 1 << 5,	/* argv could not be read: swapped out, or the address was a lie */
+	EXEC_OVERLAY_UPPER = 1 << 6,	/* in the writable layer of an overlay: not as the image brought it */
 };
 
 /* The fixed part comes first; payload holds lineage[], filename, argv, one right after the other, only as much as is used. */
@@ -83,10 +84,13 @@ _Static_assert(__builtin_offsetof(struct exec_event, payload) == 112, "wire.py d
 
 struct exit_event {
 	struct event_header header;
+	__u64 cpu_ns;		/* of all its threads, as of the kernel's last tick or switch */
+	__u64 run_delay_ns;	/* stood in a run queue, of the threads that lived to its end */
+	__u64 max_rss_pages;	/* the most it ever had, also before an exec: getrusage(2)'s ru_maxrss */
 	__u32 exit_code;	/* as wait(2) gives it */
 	__u32 zero;
 };
-_Static_assert(sizeof(struct exit_event) == 40, "wire.py decodes 40 bytes");
+_Static_assert(sizeof(struct exit_event) == 64, "wire.py decodes 64 bytes");
 
 struct fork_event {
 	struct event_header header;	/* of the child */

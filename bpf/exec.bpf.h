@@ -25,6 +25,21 @@ static __always_inline __u32 loginuid_of(struct task_struct *task)
 	return bpf_core_field_exists(task->loginuid) ? task->loginuid.val : ~0U; /* no CONFIG_AUDIT */
 }
 
+/*
+ * Overlayfs keeps its inode as struct inode with its own fields around it. The first one behind it, __upperdentry since
+ * 09d8b586731b "ovl: move __upperdentry to ovl_inode" (in v4.13), is set once the file is in the upper layer. The type
+ * is the module's, so its BTF is not the kernel's; the size of what comes before it is.
+ */
+static __always_inline bool is_in_overlay_upper(struct inode *inode)
+{
+	void *upper = NULL;
+
+	if (inode->i_sb->s_magic != OVERLAYFS_SUPER_MAGIC)
+		return false;
+	bpf_probe_read_kernel(&upper, sizeof(upper), (void *)inode + bpf_core_type_size(struct inode));
+	return upper;
+}
+
 static __always_inline __u32 flags_of(struct linux_binprm *bprm, struct inode *inode)
 {
 	char name[8] = {};
@@ -32,6 +47,8 @@ static __always_inline __u32 flags_of(struct linux_binprm *bprm, struct inode *i
 
 	if (bprm->interp != bprm->filename)
 		flags |= EXEC_SCRIPT;
+	if (is_in_overlay_upper(inode))
+		flags |= EXEC_OVERLAY_UPPER;
 	if (inode->i_nlink)
 		return flags;
 	bpf_probe_read_kernel(name, sizeof(name), bprm->file->f_path.dentry->d_name.name);

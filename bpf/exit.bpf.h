@@ -10,6 +10,37 @@
  * Newer kernels pass group_dead as a further argument; older ones do not have it, so it is not used.
  */
 
+enum { ENDING_THREADS_MAX = 64 };
+
+/*
+ * A thread that was reaped has left its CPU time in signal_struct, but not its run delay. Those that end right now, and
+ * a leader that left before them, are still in its list. One that is reaped between the two reads is in neither; read
+ * the other way round it would be in both. The bound is for the verifier: of a process that is killed with more threads
+ * than that, the time of the others is missing.
+ *
+ * maxrss is in place: do_exit() sets it right after it has counted live down to 0.
+ */
+static __always_inline void fill_usage(struct exit_event *e, struct task_struct *task)
+{
+	struct signal_struct *signal = task->signal;
+	struct list_head *head = &signal->thread_head, *node;
+	struct task_struct *thread;
+	__u32 i;
+
+	e->max_rss_pages = signal->maxrss;
+	e->cpu_ns = signal->sum_sched_runtime;
+	node = BPF_CORE_READ(signal, thread_head.next);
+	for (i = 0; i < ENDING_THREADS_MAX; i++) {
+		if (node == head)
+			break;
+		thread = (void *)node - bpf_core_field_offset(thread->thread_node);
+		e->cpu_ns += BPF_CORE_READ(thread, se.sum_exec_runtime);
+		if (bpf_core_field_exists(thread->sched_info.run_delay))
+			e->run_delay_ns += BPF_CORE_READ(thread, sched_info.run_delay);
+		node = BPF_CORE_READ(node, next);
+	}
+}
+
 static __always_inline void send_exit(struct cpu_counters *c, struct task_struct *task)
 {
 	struct exit_event e = {};
@@ -17,6 +48,7 @@ static __always_inline void send_exit(struct cpu_counters *c, struct task_struct
 
 	fill_header(&e.header, task, EVENT_EXIT);
 	e.exit_code = code ? code : task->exit_code;
+	fill_usage(&e, task);
 	if (send(c, &e, sizeof(e), false))
 		COUNT(c->exit.failed);
 	else

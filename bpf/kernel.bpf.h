@@ -42,6 +42,8 @@ enum { BPF_RB_AVAIL_DATA = 0, BPF_RB_CONS_POS = 2 };
 
 /* include/linux/sched.h */
 enum { PF_KTHREAD = 0x00200000, TASK_RUNNING = 0 };
+/* include/uapi/linux/magic.h */
+enum { OVERLAYFS_SUPER_MAGIC = 0x794c7630 };
 /* include/linux/mm_types_task.h */
 enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
 
@@ -63,8 +65,13 @@ typedef struct {
 	__s64 counter;
 } atomic64_t;
 
+struct list_head {
+	struct list_head *next;
+};
+
 struct super_block {
 	__u32 s_dev;
+	unsigned long s_magic;
 };
 
 struct timespec64 {
@@ -165,6 +172,8 @@ struct signal_struct {
 	int group_exit_code;
 	struct tty_struct *tty;
 	unsigned long long sum_sched_runtime;
+	unsigned long maxrss;
+	struct list_head thread_head;
 };
 
 struct rq {
@@ -198,6 +207,7 @@ struct task_struct {
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct signal_struct *signal;
+	struct list_head thread_node;
 	const struct cred *cred;
 	struct css_set *cgroups;
 	kuid_t loginuid;

@@ -66,6 +66,7 @@ class Mark(enum.Enum):
     HIDDEN_DIR = "hidden_dir"  # a path component that begins with a dot
     ARGV0_MISMATCH = "argv0_mismatch"  # argv[0] names something other than the file
     ARGV_TRUNCATED = "argv_truncated"  # longer than one record holds
+    OVERLAY_UPPER = "overlay_upper"  # in the writable layer of an overlay: not as a container's image brought it
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +120,18 @@ class Exec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exit:
-    """A process ended. May come twice for one process (see bpf/exit.bpf.h): the second is a no-op."""
+    """A process ended. May come twice for one process (see bpf/exit.bpf.h): the second is a no-op.
+
+    What it used is None where the loader cannot see it. `cpu_ns` sums all its threads up to the last tick,
+    `run_delay_ns` those that lived to its end, `max_rss_bytes` is the most it ever had.
+    """
 
     time_ns: int
     key: ProcessKey
     exit_code: int = 0
+    cpu_ns: int | None = None
+    run_delay_ns: int | None = None
+    max_rss_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,8 @@ _REMEMBERED = int(wire.ExecFlag.REMEMBERED)
 _UNLINKED = int(wire.ExecFlag.UNLINKED)
 _MEMFD = int(wire.ExecFlag.MEMFD)
 _SCRIPT = int(wire.ExecFlag.SCRIPT)
+_OVERLAY_UPPER = int(wire.ExecFlag.OVERLAY_UPPER)
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MINOR_BITS, _MINOR_MASK = 20, 0xFFFFF  # of the kernel's dev_t
 
 _CACHE_MAX = 2048  # siblings share a lineage, runs of one program a file: both come back soon or never
@@ -36,6 +38,7 @@ def _marks_of(record: wire.ExecRecord, exe: str) -> frozenset[Mark]:
         script=bool(flags & _SCRIPT),
         cut=record.argv_cut,
         setuid=record.uid != record.euid,
+        upper=bool(flags & _OVERLAY_UPPER),
     )
 
 
@@ -65,7 +68,14 @@ class EventAssembly:
             return self._exec_of(record, is_gone=(record.tgid, record.start_ns) in ended)
         if isinstance(record, wire.ExitRecord):
             key = ProcessKey.at(record.tgid, record.start_ns)
-            return Exit(time_ns=record.time_ns, key=key, exit_code=record.exit_code)
+            return Exit(
+                time_ns=record.time_ns,
+                key=key,
+                exit_code=record.exit_code,
+                cpu_ns=record.cpu_ns,
+                run_delay_ns=record.run_delay_ns,
+                max_rss_bytes=record.max_rss_pages * _PAGE_BYTES,
+            )
         parent = ProcessKey.at(record.parent_tgid, record.parent_start_ns)
         return Fork(time_ns=record.time_ns, key=ProcessKey.at(record.tgid, record.start_ns), parent=parent)
 

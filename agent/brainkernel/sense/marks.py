@@ -36,13 +36,22 @@ def argv0_mismatch(argv0: str, exe: str, filename: str) -> bool:
 
 
 def marks_of(
-    *, exe: str, filename: str, argv: tuple[str, ...], unlinked: bool, memfd: bool, script: bool, cut: bool, setuid: bool
+    *,
+    exe: str,
+    filename: str,
+    argv: tuple[str, ...],
+    unlinked: bool,
+    memfd: bool,
+    script: bool,
+    cut: bool,
+    setuid: bool,
+    upper: bool = False,
 ) -> frozenset[Mark]:
     """All marks of one start. `script`: argv[0] is then what the #! line says, which tells nothing."""
     marks = path_marks_of(exe) if exe else _NONE
     argv0 = argv[0] if argv else ""
     mismatch = bool(exe) and not script and argv0 != filename and argv0_mismatch(argv0, exe, filename)
-    if not (unlinked or memfd or cut or setuid or mismatch):
+    if not (unlinked or memfd or cut or setuid or mismatch or upper):
         return marks
     found = set(marks)
     for mark, true in (
@@ -51,6 +60,7 @@ def marks_of(
         (Mark.SETUID, setuid),
         (Mark.ARGV0_MISMATCH, mismatch),
         (Mark.ARGV_TRUNCATED, cut),
+        (Mark.OVERLAY_UPPER, upper),
     ):
         if true:
             found.add(mark)

@@ -1,7 +1,8 @@
 r"""Events as JSON lines, and a loader that reads them back (`brainkernel record` and `replay`).
 
 One object per line: `kind` (exec, exit or fork), `time_ns`, `tgid`, `start_ns`, `ppid`, `exe`, `argv`, `uid`, `cwd`,
-`cgroup`, `parent_exe`. Only `kind` must be there. Bytes that are not UTF-8 travel as lone surrogates ("\udcff"),
+`cgroup`, `parent_exe`, `marks` (of model.Mark); an exit also has `exit_code` and, where the loader saw it, `cpu_ns`, `run_delay_ns` and
+`max_rss_bytes`. Only `kind` must be there. Bytes that are not UTF-8 travel as lone surrogates ("\udcff"),
 which JSON's \u escapes can hold.
 """
 
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from brainkernel.errors import SenseError, UsageError
-from brainkernel.model import Exec, Exit, Fork, ProcessKey
+from brainkernel.model import Exec, Exit, Fork, Mark, ProcessKey
 from brainkernel.sense.loader import Fates, KernelCounters
 from brainkernel.sense.marks import marks_of
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from brainkernel.model import Identity, ProcessEvent, TaskSample
     from brainkernel.sense.runqueue import Histogram
 
+_USAGE = ("cpu_ns", "run_delay_ns", "max_rss_bytes")  # of an exit, where the loader saw it
+_MARKS = frozenset(mark.value for mark in Mark)
 _U32_MAX, _U64_MAX = (1 << 32) - 1, (1 << 64) - 1
 
 
@@ -46,9 +49,12 @@ def _fields_of(event: ProcessEvent) -> dict[str, Any] | None:
             "cwd": event.cwd,
             "cgroup": event.cgroup,
             "parent_exe": event.parent_exe,
+            "marks": sorted(mark.value for mark in event.marks),
         }
     if isinstance(event, Exit):
-        return {"kind": "exit", "time_ns": event.time_ns, "tgid": event.key.tgid, "start_ns": event.key.start_ns}
+        fields = {"kind": "exit", "time_ns": event.time_ns, "tgid": event.key.tgid, "start_ns": event.key.start_ns}
+        fields["exit_code"] = event.exit_code
+        return fields | {name: value for name in _USAGE if (value := getattr(event, name)) is not None}
     if isinstance(event, Fork):
         return {
             "kind": "fork",
@@ -139,21 +145,31 @@ class _Reader:
             euid=uid,
             cwd=_text(fields, "cwd"),
             cgroup=_text(fields, "cgroup"),
-            # What the kernel saw of the file is not in a recording; without the name it was started by, neither can
-            # argv[0] be held against it.
-            marks=marks_of(
-                exe=exe, filename="", argv=(), unlinked=False, memfd=exe.startswith("/memfd:"), script=True, cut=False, setuid=False
-            ),
+            marks=_marks(fields) | _marks_of_path(exe),
         )
 
     def _exit_of(self, fields: dict[str, Any]) -> Exit:
         key = self._key_of(fields)
         self._starts.pop(key.tgid, None)
-        return Exit(time_ns=self._time_ns, key=key)
+        used = {name: _number(fields, name, 0, _U64_MAX) for name in _USAGE if name in fields}
+        return Exit(time_ns=self._time_ns, key=key, exit_code=_number(fields, "exit_code", 0, _U32_MAX), **used)
 
     def _fork_of(self, fields: dict[str, Any]) -> Fork:
         parent = self._parent_of(fields)
         return Fork(time_ns=self._time_ns, key=self._key_of(fields), parent=parent or ProcessKey(0, 0))
+
+
+# Of a recording made by hand, or by an older version: without the name it was started by, argv[0] cannot be held against it.
+def _marks_of_path(exe: str) -> frozenset[Mark]:
+    return marks_of(exe=exe, filename="", argv=(), unlinked=False, memfd=exe.startswith("/memfd:"), script=True, cut=False, setuid=False)
+
+
+def _marks(fields: dict[str, Any]) -> frozenset[Mark]:
+    value = fields.get("marks", [])
+    if not isinstance(value, list) or not all(isinstance(mark, str) and mark in _MARKS for mark in value):
+        msg = f"marks: must be a list of {', '.join(sorted(_MARKS))}, not {value!r:.40}"
+        raise ValueError(msg)
+    return frozenset(map(Mark, value))
 
 
 def _number(fields: dict[str, Any], name: str, default: int, maximum: int) -> int:

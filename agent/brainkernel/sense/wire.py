@@ -71,7 +71,15 @@ EXEC = Layout(
     ("lineage_count", "I"),
     ("comm", "16s"),
 )  # payload follows
-EXIT = Layout("exit_event", ("header", HEADER.letters), ("exit_code", "I"), ("zero", "I"))
+EXIT = Layout(
+    "exit_event",
+    ("header", HEADER.letters),
+    ("cpu_ns", "Q"),
+    ("run_delay_ns", "Q"),
+    ("max_rss_pages", "Q"),
+    ("exit_code", "I"),
+    ("zero", "I"),
+)
 FORK = Layout("fork_event", ("header", HEADER.letters), ("parent_start_ns", "Q"), ("parent_tgid", "I"), ("zero", "I"))
 TASK = Layout(
     "task_record",
@@ -132,6 +140,7 @@ class ExecFlag(enum.IntFlag):
     SCRIPT = 1 << 3
     FILENAME_CUT = 1 << 4
     ARGV_FAULT = 1 << 5
+    OVERLAY_UPPER = 1 << 6
 
 
 class Ability(enum.IntFlag):
@@ -176,6 +185,9 @@ class ExitRecord(NamedTuple):
     start_ns: int
     tgid: int
     exit_code: int
+    cpu_ns: int = 0
+    run_delay_ns: int = 0
+    max_rss_pages: int = 0
 
 
 class ForkRecord(NamedTuple):
@@ -230,8 +242,8 @@ def record_of(data: bytes) -> Record:
     if kind == _KIND_EXEC:
         return _exec_of(data)
     if kind == _KIND_EXIT and len(data) == EXIT.size:
-        time_ns, start_ns, _, tgid, _, exit_code, _ = _unpack_exit(data)
-        return ExitRecord(time_ns, start_ns, tgid, exit_code)
+        time_ns, start_ns, _, tgid, _, cpu_ns, run_delay_ns, max_rss_pages, exit_code, _ = _unpack_exit(data)
+        return ExitRecord(time_ns, start_ns, tgid, exit_code, cpu_ns, run_delay_ns, max_rss_pages)
     if kind == _KIND_FORK and len(data) == FORK.size:
         time_ns, start_ns, _, tgid, _, parent_start_ns, parent_tgid, _ = _unpack_fork(data)
         return ForkRecord(time_ns, start_ns, tgid, parent_start_ns, parent_tgid)

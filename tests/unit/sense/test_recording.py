@@ -19,6 +19,8 @@ OS_TEXT = st.binary(max_size=30).map(lambda b: b.decode("utf-8", "surrogateescap
 TICKS = st.integers(0, 10**9).map(lambda n: n * 10_000_000)
 
 
+# The path of a replayed program is looked at once more, so these marks depend on it.
+SHOWN_BY_PATH = {Mark.MEMFD, Mark.WORLD_WRITABLE_DIR, Mark.HIDDEN_DIR}
 EXECS = st.builds(
     Exec,
     time_ns=TICKS,
@@ -29,6 +31,7 @@ EXECS = st.builds(
     cgroup=OS_TEXT,
     parent_exe=OS_TEXT,
     uid=st.integers(0, 2**32 - 1),
+    marks=st.frozensets(st.sampled_from(sorted(set(Mark) - SHOWN_BY_PATH, key=lambda mark: mark.value))),
 )
 
 
@@ -44,13 +47,15 @@ def test_exec_comes_back_from_its_line(event: Exec) -> None:
     assert isinstance(back, Exec)
     for name in ("time_ns", "key", "exe", "argv", "cwd", "cgroup", "parent_exe", "uid"):
         assert getattr(back, name) == getattr(event, name)
+    assert back.marks - SHOWN_BY_PATH == event.marks
 
 
 def test_exit_and_fork_come_back_from_their_lines() -> None:
     """The short kinds, with the parent's start taken from its own line."""
     parent, child = ProcessKey(5, 10_000_000), ProcessKey(6, 20_000_000)
     shell = Exec(time_ns=1, key=parent, exe="/bin/sh")
-    fork, exit_ = Fork(time_ns=2, key=child, parent=parent), Exit(time_ns=3, key=child)
+    fork = Fork(time_ns=2, key=child, parent=parent)
+    exit_ = Exit(time_ns=3, key=child, exit_code=9, cpu_ns=4, run_delay_ns=5, max_rss_bytes=6)
 
     lines = [line_of(shell), line_of(fork), line_of(exit_)]
 
@@ -94,6 +99,10 @@ def test_missing_fields_take_what_an_earlier_line_said() -> None:
         ('{"kind":"exec","tgid":-1}', "tgid: must be a whole number"),
         ('{"kind":"exec","time_ns":1e15}', "time_ns: must be a whole number"),
         ('{"kind":"exec","uid":4294967296}', "uid: must be a whole number"),
+        ('{"kind":"exec","marks":["odd"]}', "marks: must be a list of argv0_mismatch,"),
+        ('{"kind":"exec","marks":[["memfd"]]}', "marks: must be a list"),
+        ('{"kind":"exit","cpu_ns":-1}', "cpu_ns: must be a whole number"),
+        ('{"kind":"exit","exit_code":"9"}', "exit_code: must be a whole number"),
         ('{"kind":"exec","exe":7}', "exe: must be a string"),
         ('{"kind":"exec","argv":"ls -l"}', "argv: must be a list of strings"),
         ('{"kind":"exec","argv":["ls",7]}', "argv: must be a list of strings"),
