@@ -10,12 +10,14 @@ import tempfile
 from pathlib import Path
 
 from vm.image import ImageError, cache_dir, image_of
+from vm.kernels import SUITES, kernel_of
 from vm.machine import Machine, MachineError
 from vm.payload import write_payload
 from vm.progress import say
 from vm.recipe import RECIPES
 
 EXIT_NO_RESULT = 125  # pytest's own end at 5
+KERNEL_TESTS = "/payload/tests/kernel"
 
 
 def _arguments() -> argparse.Namespace:
@@ -27,6 +29,13 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("-k", metavar="EXPR", help="only the tests that match, as in pytest -k")
     parser.add_argument("--suite", choices=sorted(RECIPES), default="bookworm", help="Debian suite of the VM (default: %(default)s)")
+    parser.add_argument(
+        "--kernels",
+        nargs="?",
+        const=",".join(SUITES),
+        metavar="SUITES",
+        help=f"tests/kernel instead, once with the kernel of each of these Debian releases (default: {','.join(SUITES)})",
+    )
     parser.add_argument("--timeout", type=float, default=1500, metavar="SECONDS", help="for boot and tests (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the run's folder (console log, payload disk) and say where it is")
     parser.add_argument("--shell", action="store_true", help="a root shell in the VM instead of the tests; Ctrl-A x ends it")
@@ -35,6 +44,28 @@ def _arguments() -> argparse.Namespace:
 
 
 def _run(options: argparse.Namespace, scratch: Path) -> int:
+    return _run_kernels(options, scratch) if options.kernels else _run_one(options, scratch)
+
+
+# The same userland each time; the image is that of the other tests.
+def _run_kernels(options: argparse.Namespace, scratch: Path) -> int:
+    cache = cache_dir()
+    userland = image_of(RECIPES[options.suite], cache)
+    kernels = [kernel_of(suite, cache) for suite in options.kernels.split(",")]
+    end_of_run = f"end-of-run-{secrets.token_hex(8)}"
+    arguments = ["-q", *(["-k", options.k] if options.k else []), *(options.pytest or [KERNEL_TESTS])]
+    payload = write_payload(scratch, cache, arguments=arguments, end_of_run=end_of_run)
+    statuses = {}
+    for kernel in kernels:
+        say(f"the kernel of {kernel.suite}")
+        image = kernel.image(userland, scratch)
+        machine = Machine(image, payload, scratch / f"console-{kernel.suite}.log", end_of_run, (kernel.disk,))
+        statuses[kernel.suite] = machine.shell() if options.shell else machine.run(options.timeout)
+    say(", ".join(f"{suite}: {'passed' if status == 0 else f'FAILED ({status})'}" for suite, status in statuses.items()))
+    return max(statuses.values())
+
+
+def _run_one(options: argparse.Namespace, scratch: Path) -> int:
     cache = cache_dir()
     image = image_of(RECIPES[options.suite], cache)
     end_of_run = f"end-of-run-{secrets.token_hex(8)}"

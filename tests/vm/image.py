@@ -48,7 +48,7 @@ def image_of(recipe: Recipe, cache: Path) -> Image:
     cache.mkdir(parents=True, exist_ok=True)
     home = cache / f"{recipe.suite}-{recipe.digest()}"
     image = Image(home / "disk.img", home / "vmlinuz", home / "initrd.img")
-    with _only_one_builder(cache / f"{recipe.suite}.lock"):
+    with only_one_builder(cache / f"{recipe.suite}.lock"):
         if not home.is_dir():
             _build(recipe, cache, home)
             _drop_older(recipe, cache, home)
@@ -56,7 +56,8 @@ def image_of(recipe: Recipe, cache: Path) -> Image:
 
 
 @contextmanager
-def _only_one_builder(lock: Path) -> Iterator[None]:
+def only_one_builder(lock: Path) -> Iterator[None]:
+    """Wait until nobody else builds what this lock stands for."""
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
@@ -68,8 +69,8 @@ def _build(recipe: Recipe, cache: Path, home: Path) -> None:
         root, made = Path(scratch, "root"), Path(scratch, "made")
         made.mkdir()
         _bootstrap(recipe, root, cache / f"{recipe.suite}-build.log")
-        shutil.copy(_only(root / "boot", "vmlinuz-*"), made / "vmlinuz")
-        shutil.copy(_only(root / "boot", "initrd.img-*"), made / "initrd.img")
+        shutil.copy(only(root / "boot", "vmlinuz-*"), made / "vmlinuz")
+        shutil.copy(only(root / "boot", "initrd.img-*"), made / "initrd.img")
         say("writing the disk")
         disk_of_tree(root, made / "disk.img", size_mib=recipe.disk_mib, label="root")
         # The rename is what makes it an image: who is killed before it leaves no half-built one.
@@ -99,24 +100,32 @@ def _bootstrap(recipe: Recipe, root: Path, log: Path) -> None:
         raise ImageError(msg)
 
 
-def _sources_of(recipe: Recipe) -> list[str]:
-    # The mirrors this host itself uses, so that a proxy or a private mirror is respected.
+def mirrors() -> dict[bool, str]:
+    """Where this host itself takes Debian packages from, so that a proxy or a private mirror is respected.
+
+    The key says whether it is the mirror of the security archive. Raises ImageError if there is none at all.
+    """
     listed = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
         check=True,
         capture_output=True,
         text=True,
     ).stdout
-    mirrors: dict[bool, str] = {}
+    found: dict[bool, str] = {}
     for uri, release, component in (line.split() for line in listed.splitlines()):
         if component == "main" and "debian" in uri:
-            mirrors.setdefault(release.endswith("-security"), uri)
-    if False not in mirrors:
+            found.setdefault(release.endswith("-security"), uri)
+    if False not in found:
         msg = "no Debian mirror with a 'main' component in this host's apt sources; add one to /etc/apt/sources.list"
         raise ImageError(msg)
-    sources = [f"deb {mirrors[False]} {recipe.suite} main"]
-    if recipe.has_security_archive and True in mirrors:
-        sources.append(f"deb {mirrors[True]} {recipe.suite}-security main")
+    return found
+
+
+def _sources_of(recipe: Recipe) -> list[str]:
+    known = mirrors()
+    sources = [f"deb {known[False]} {recipe.suite} main"]
+    if recipe.has_security_archive and True in known:
+        sources.append(f"deb {known[True]} {recipe.suite}-security main")
     return sources
 
 
@@ -127,10 +136,11 @@ def disk_of_tree(tree: Path, disk: Path, *, size_mib: int, label: str) -> None:
     subprocess.run(["mkfs.ext4", "-q", "-L", label, "-d", tree, disk], check=True)
 
 
-def _only(folder: Path, pattern: str) -> Path:
+def only(folder: Path, pattern: str) -> Path:
+    """The one file that matches. Raises ImageError if there is none, or more."""
     found = sorted(folder.glob(pattern))
     if len(found) != 1:
-        msg = f"expected one {pattern} in the image, found {[f.name for f in found]}"
+        msg = f"expected one {pattern} in {folder}, found {[f.name for f in found]}"
         raise ImageError(msg)
     return found[0]
 

@@ -40,6 +40,7 @@ class Machine:
     payload: Path
     console: Path  # what the kernel and systemd say goes here
     end_of_run: str  # the word before the exit status, unknown to any test
+    more_disks: tuple[Path, ...] = ()
 
     def run(self, timeout_s: float) -> int:
         """Copy pytest's output to stdout as it comes and return its exit status.
@@ -70,7 +71,7 @@ class Machine:
             *("-display", "none", "-no-reboot", "-serial", serial, *([] if interactive else ["-monitor", "none"])),
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
             *("-drive", f"file={self.image.disk},if=virtio,format=raw,snapshot=on"),
-            *("-drive", f"file={self.payload},if=virtio,format=raw,snapshot=on"),
+            *(word for disk in (self.payload, *self.more_disks) for word in ("-drive", f"file={disk},if=virtio,format=raw,snapshot=on")),
             *("-append", f"root=/dev/vda rw console=ttyS0 quiet mitigations=off {console}"),
         ]
 
