@@ -124,7 +124,14 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What the gateway serves."""
 
-    listen: Annotated[str, _setting("address:port of the metrics; empty: none")] = "127.0.0.1:9750"
+    listen: Annotated[str, _setting("address:port of the metrics and the dashboard; empty: none")] = "127.0.0.1:9750"
+    socket: Annotated[str, _setting("path of a Unix socket that serves the same to its owner and group; empty: none")] = ""
+    token_file: Annotated[
+        str,
+        _setting(
+            "file with the token that whoever reads must have; empty: systemd's credential http-token, else none, for this host alone"
+        ),
+    ] = ""
 
 
 class Notify(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

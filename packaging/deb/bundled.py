@@ -22,7 +22,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 LOCK = HERE / "bundled.txt"
 # What pyproject.toml asks for and bookworm has not, or below our floor. The rest are Depends.
-WANTED = ("apprise>=1.8", "groq>=0.30", "msgspec>=0.18.6", "ollama>=0.6", "orjson>=3.8", "shtab>=1.9", "textual>=1.0")
+WANTED = (
+    "apprise>=1.8", "groq>=0.30", "msgspec>=0.18.6", "ollama>=0.6", "orjson>=3.8", "shtab>=1.9", "starlette>=0.40", "textual>=1.0",
+    "uvicorn>=0.30",
+)  # fmt: skip
 # What these need and bookworm has, new enough: Depends of the package.
 DEBIANS = ("charset-normalizer", "click", "markdown", "oauthlib", "pyyaml", "requests", "requests-oauthlib", "urllib3")
 PYTHONS = ("3.11", "3.12", "3.13")

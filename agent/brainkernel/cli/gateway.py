@@ -1,7 +1,7 @@
 """Run the unprivileged gateway in the foreground of its service.
 
-It alone speaks to language models, serves the metrics and delivers alerts; it sees nothing that was not redacted, and decides
-nothing. The daemon works without it.
+It alone speaks to language models, serves the metrics and the dashboard, and delivers alerts; it sees nothing that was not
+redacted, and decides nothing. The daemon works without it.
 """
 
 from __future__ import annotations
@@ -43,14 +43,17 @@ def run(arguments: argparse.Namespace) -> int:
     from brainkernel.gateway import credentials  # noqa: PLC0415
     from brainkernel.gateway.notify.channels import directories_of  # noqa: PLC0415
     from brainkernel.gateway.service import serve  # noqa: PLC0415 # LLM clients
+    from brainkernel.gateway.web.token import read_token  # noqa: PLC0415
     from brainkernel.link.messages import GATEWAY_SOCKET  # noqa: PLC0415
 
     credentials.take(os.environ)
+    settings = config.load(arguments.config)
     return serve(
         arguments.runtime_dir / GATEWAY_SOCKET,
-        config.load(arguments.config),
+        settings,
         drop_privileges_to=arguments.drop_privileges_to,
         dies_with_parent=arguments.end_with,
         state_dir=arguments.state_dir,
         notify_dirs=directories_of(os.environ, arguments.config or config.DEFAULT_CONFIG_FILE),
+        token=read_token(settings.http.token_file, os.environ),
     )

@@ -19,7 +19,6 @@ from brainkernel.clock import Clock, SystemClock
 from brainkernel.errors import ConfigError
 from brainkernel.gateway import privileges
 from brainkernel.gateway.daemon_link import DaemonLink
-from brainkernel.gateway.http import HttpServer
 from brainkernel.gateway.llm.breaker import Breaker, BreakerState
 from brainkernel.gateway.llm.budget import DAY_NS, HOUR_NS, MINUTE_NS, Budget
 from brainkernel.gateway.llm.caller import Caller, Result, Slot
@@ -29,14 +28,16 @@ from brainkernel.gateway.llm.groq import Groq
 from brainkernel.gateway.notify.channels import read_urls
 from brainkernel.gateway.notify.post import Post
 from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
+from brainkernel.gateway.web.server import HttpServer
 from brainkernel.link.messages import Alerts, Answers, Ask, Hello, LocalModelOnly
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from brainkernel.config import Config
+    from brainkernel.config import Config, Http
     from brainkernel.gateway.llm.backend import Backend
+    from brainkernel.gateway.web.token import Token
 
 WORKERS = 2  # Groq's free tier allows some 13 questions a minute, and a local model has one set of cores
 WAITING_MAX = 64  # as many as the daemon leaves open at once
@@ -59,16 +60,18 @@ def serve(
     dies_with_parent: int | None = None,
     state_dir: Path | None = None,
     notify_dirs: tuple[Path, ...] = (),
+    token: Token | None = None,
     say: Callable[[str], None] | None = None,
 ) -> int:
     """Run the gateway until SIGTERM or SIGINT; the exit code.
 
     Call it in the main thread of a fresh process. As root it becomes `drop_privileges_to`, or nobody. Raises
     PermissionDeniedError where it would keep rights, ConfigError for an address that cannot be. `dies_with_parent` is the pid of the
-    parent whose end shall be ours. In `state_dir` alerts wait for delivery, in `notify_dirs` are the channels' addresses.
+    parent whose end shall be ours. In `state_dir` alerts wait for delivery, in `notify_dirs` are the channels' addresses;
+    without `token` the dashboard is for this host alone.
     """
     speak = say or _say
-    gateway = Gateway(socket_path, settings, daemon_uid=daemon_uid, state_dir=state_dir, notify_dirs=notify_dirs, say=speak)
+    gateway = Gateway(socket_path, settings, daemon_uid=daemon_uid, state_dir=state_dir, notify_dirs=notify_dirs, token=token, say=speak)
     gateway.preload()
     user = privileges.DEFAULT_USER if drop_privileges_to is None else drop_privileges_to
     privileges.drop(user, dies_with_parent=dies_with_parent)
@@ -92,6 +95,7 @@ class Gateway:
         clock: Clock | None = None,
         state_dir: Path | None = None,
         notify_dirs: tuple[Path, ...] = (),
+        token: Token | None = None,
         say: Callable[[str], None],
     ) -> None:
         """Make all clients and bind the HTTP port (a port that is taken is said, and done without)."""
@@ -108,7 +112,7 @@ class Gateway:
         self._caller = self._caller_of(self._choice)
         self._waiting: queue.Queue[tuple[Ask, int]] = queue.Queue(WAITING_MAX)
         self._statm = Path("/proc/self/statm")
-        self.http = self._http(settings.http.listen)
+        self.http = self._http(settings.http, token)
         self.link = DaemonLink(
             socket_path,
             daemon_uid=daemon_uid,
@@ -136,14 +140,14 @@ class Gateway:
         if self.http is not None:
             self.http.start()
             self._say(f"metrics at {self.http.url}metrics")
+            self._say(f"dashboard at {self.http.url}")
 
     def close(self) -> None:
         """Stop taking and giving; calls under way are left to end with the process."""
         self.stop.set()
         self.link.close()
         if self.http is not None:
-            self.http.shutdown()
-            self.http.server_close()
+            self.http.close()
 
     def hello(self) -> Hello:
         """What we are, for the daemon."""
@@ -163,6 +167,10 @@ class Gateway:
         daemons = self.link.daemon_figures(FIGURES_TIMEOUT_S)
         return text_of([daemons, *snapshots] if daemons is not None else snapshots)
 
+    def live(self) -> dict[str, Any]:
+        """What the dashboard shows of this moment."""
+        return {"connected": self.link.connected}
+
     def health(self) -> str:
         """One line: we run, and whether the daemon does."""
         return "ok" if self.link.connected else "ok, daemon away"
@@ -170,15 +178,16 @@ class Gateway:
     def _post(self, urls: dict[str, tuple[str, ...]], state_dir: Path | None, per_minute: int) -> Post:
         return Post(urls, state_dir, per_minute=per_minute, clock=self._clock, figures=self.figures, answer=self.link.send, say=self._say)
 
-    def _http(self, listen: str) -> HttpServer | None:
-        if not listen:
+    def _http(self, settings: Http, token: Token | None) -> HttpServer | None:
+        if not settings.listen:
             return None
+        unix_socket = Path(settings.socket) if settings.socket else None
         try:
-            return HttpServer(listen, metrics_text=self.metrics_text, health=self.health)
+            return HttpServer(settings.listen, self, token=token, unix_socket=unix_socket, say=self._say)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         except OSError as error:
-            self._say(f"no metrics: cannot listen on {listen}: {error.strerror or error}; set http.listen to another port")
+            self._say(f"no metrics: cannot listen on {settings.listen}: {error.strerror or error}; set http.listen to another port")
             return None
 
     def _take(self, ask: Ask) -> None:

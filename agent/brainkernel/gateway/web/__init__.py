@@ -1,0 +1,1 @@
+"""The gateway's HTTP server: figures for Prometheus and the dashboard for people."""

@@ -1,0 +1,63 @@
+"""The live figures: one question to the daemon every two seconds, however many look on."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+INTERVAL_S = 2.0
+LOOKERS_MAX = 300
+SILENCE_S = 15.0  # then a comment, so that whoever is in between does not take the stream for dead
+
+
+class Live:
+    """Server-sent events for everybody who looks on. Who is slow misses some and gets the newest; nothing piles up."""
+
+    def __init__(self, ask: Callable[[], Awaitable[bytes]], interval_s: float = INTERVAL_S) -> None:
+        """`ask` makes the data of one event, in one line; it is not called while nobody looks."""
+        self._ask = ask
+        self._interval_s = interval_s
+        self._lookers = 0
+        self._newest = b""
+        self._number = 0
+        self._news = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody more is taken."""
+        return self._lookers >= LOOKERS_MAX
+
+    async def events(self) -> AsyncIterator[bytes]:
+        """Yield one event after the other, until the client or the server ends it."""
+        self._lookers += 1
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._keep_asking())
+        seen = 0
+        try:
+            yield b"retry: 3000\n\n"
+            while True:
+                seen, event = await self._after(seen)
+                yield event
+        finally:
+            self._lookers -= 1
+
+    async def _after(self, seen: int) -> tuple[int, bytes]:
+        async with self._news:
+            try:
+                await asyncio.wait_for(self._news.wait_for(lambda: self._number > seen), SILENCE_S)
+            except TimeoutError:
+                return seen, b":\n\n"
+            return self._number, self._newest
+
+    async def _keep_asking(self) -> None:
+        while self._lookers:
+            data = await self._ask()
+            async with self._news:
+                self._newest = b"data: " + data + b"\n\n"
+                self._number += 1
+                self._news.notify_all()
+            await asyncio.sleep(self._interval_s)

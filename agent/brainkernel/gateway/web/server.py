@@ -1,0 +1,76 @@
+"""The HTTP server in a thread of its own: uvicorn, on sockets that were bound before the rights were given up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import anyio._backends._asyncio  # noqa: F401 # anyio would load it at the first request, when no file can be read any more
+import uvicorn
+
+from brainkernel.gateway.web.address import is_loopback, listen_tcp, listen_unix, url_of
+from brainkernel.gateway.web.app import Sources, application
+from brainkernel.gateway.web.connection import Connection
+from brainkernel.gateway.web.guard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from brainkernel.gateway.web.token import Token
+
+END_S = 2
+
+
+class HttpServer:
+    """Serves on `address:port`, and at a Unix socket if one is named, until closed."""
+
+    def __init__(
+        self,
+        listen: str,
+        sources: Sources,
+        *,
+        token: Token | None = None,
+        unix_socket: Path | None = None,
+        say: Callable[[str], None],
+    ) -> None:
+        """Bind; clients wait until `start`. Raises OSError when it cannot listen there, ValueError for a bad address."""
+        tcp = listen_tcp(listen)
+        self._sockets = [tcp, *([listen_unix(unix_socket)] if unix_socket else [])]
+        self.url = url_of(tcp)
+        self.port = int(tcp.getsockname()[1])
+        guard = Guard(app=application(sources, token), token=token, only_loopback=is_loopback(tcp), say=say)
+        config = uvicorn.Config(
+            guard,
+            http=Connection,
+            loop="asyncio",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="critical",  # junk of strangers is no event; our own faults are said by Guard
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=15,
+            timeout_graceful_shutdown=END_S,
+        )
+        config.load()
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, name="http", daemon=True)
+
+    def start(self) -> None:
+        """Serve in a thread of its own."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Hang up and give the port back."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        if self._thread.is_alive():
+            self._thread.join(END_S)
+        for sock in self._sockets:
+            sock.close()
+
+    def _run(self) -> None:
+        asyncio.run(self._server.serve(sockets=self._sockets))
