@@ -147,7 +147,14 @@ class Store(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Approvals(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Limits that wait for a person, where `policy.CATEGORY.approval` says so."""
+    """Limits that wait for a person: those of a category whose `policy.CATEGORY.approval` says so, and these."""
+
+    below_confidence: Annotated[
+        float,
+        Meta(ge=0, le=1),
+        _setting("a limit whose verdict is less sure than this waits for a person, in every category; 0: none does"),
+    ] = 0.0
+    first_time: Annotated[bool, _setting("the first limit of each program waits for a person")] = False
 
     timeout_s: Annotated[Seconds, _setting("without an answer in this time the answer is no")] = 600.0
 
@@ -166,6 +173,25 @@ class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     effect_weight: Annotated[Weight, _setting("of the measured effect: a limit that helped, or helped nobody")] = 0.25
 
 
+class Learning(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What the agent learns by itself."""
+
+    enabled: Annotated[
+        bool,
+        _setting("learn from feedback, undone limits, measured effects and examined language models; what is learned is a new version"),
+    ] = True
+
+
+class Versions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The kept versions of policy, rules, thresholds, strategy and models."""
+
+    keep: Annotated[int, Meta(ge=2), _setting("how many are kept; some 300 KB each, and 1 MB for each model among them")] = 32
+    canary_share: Annotated[
+        float, Meta(ge=0, lt=1), _setting("a new version decides about this share of all programs first; 0: about all of them at once")
+    ] = 0.0
+    canary_hours: Annotated[float, Meta(gt=0), _setting("how long it does so before it is taken up, unless it does worse")] = 24.0
+
+
 class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The whole configuration."""
 
@@ -180,6 +206,8 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     store: Store = Store()
     quality: Quality = Quality()
     approvals: Approvals = Approvals()
+    learning: Learning = Learning()
+    versions: Versions = Versions()
 
 
 _LIMIT = re.compile(r"(?:cpu_weight=(?P<weight>\d{1,5})|(?P<idle>idle)|cpu_quota=(?P<quota>\d+(?:\.\d+)?)%)")

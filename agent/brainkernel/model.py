@@ -420,6 +420,7 @@ class Decision:
     acts: bool = False  # mode enforce, not paused: `act` may write
     lease_ns: int = 0  # how long the limit may stand without being renewed
     spans: tuple[Span, ...] = ()
+    version: int = 0  # of policy, rules and models that decided; 0: none was kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -567,6 +568,9 @@ class Judgement:
     act_right: bool | None = None  # whether limiting, or leaving alone, was right
     category_right: bool | None = None
     content: bool | None = None  # a person was content
+    label: Category | None = None  # what the program is in that person's eyes
+    uid: int | None = None  # of that person
+    version: int = 0  # that decided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,13 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
-from zlib import crc32
 
 import examples
 import msgspec
 from brainkernel.classify.facts import Facts
 from brainkernel.classify.features import BUCKETS, traits_of
 from brainkernel.classify.knowledge import Knowledge
-from brainkernel.classify.model import CLASSES, LANES, MIDDLE, WORDS, Description, file_of, may_be_judged
+from brainkernel.classify.model import CLASSES, LANES, MIDDLE, WORDS, Description, file_of, may_be_judged, version_of
 from brainkernel.model import Category
 
 SEED = 20261123
@@ -205,7 +204,7 @@ def main() -> None:
         shares = softmax([s / temperature for s in sums_of(row)])
         answers.append(Answer(shares.index(max(shares)), max(shares), row))
     words = words_of(steps)
-    description = Description(version=f"{crc32(words):08x}", scale=step / temperature, thresholds=thresholds_of(answers))
+    description = Description(version=version_of(words), scale=step / temperature, thresholds=thresholds_of(answers))
     arguments.output.write_bytes(file_of(msgspec.json.encode(description, order="deterministic"), words))
     labels = Counter("harmless" if r.label is None else CLASSES[r.label].value for r in learned)
     print(f"{len(learned)} examples learned from: {dict(labels.most_common())}")

@@ -11,6 +11,7 @@ import mmap
 import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from zlib import crc32
 
 import msgspec
 from msgspec import Meta
@@ -21,6 +22,8 @@ from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Mark, Tier, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from brainkernel.classify.knowledge import Knowledge
     from brainkernel.model import Suspect
 
@@ -49,25 +52,27 @@ class Description(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_on
 class LocalModel:
     """The weights and what is made of them."""
 
-    def __init__(self, file: Path = SHIPPED_FILE) -> None:
-        """Map the file. Raises ConfigError if it is no such model."""
+    def __init__(self, source: Path | bytes = SHIPPED_FILE) -> None:
+        """Map a file, or take the bytes of one. Raises ConfigError if that is no such model, or damaged."""
         try:
-            with file.open("rb") as stream:
-                data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            magic, length = _HEADER.unpack_from(data)
-            self.description = msgspec.json.decode(data[_HEADER.size : _HEADER.size + length], type=Description)
-            start = start_of_weights(length)
-            if magic != MAGIC or len(data) != start + _TABLE_BYTES:
-                msg = "another format"
+            # Looked through as a copy: pages of the mapping that were read would be ours for as long as we run.
+            data: bytes | mmap.mmap = source if isinstance(source, bytes) else source.read_bytes()
+            self.description, start = described(data)
+            if version_of(data[start:]) != self.description.version:
+                msg = "its weights are damaged"
                 raise ValueError(msg)  # noqa: TRY301 # one message for all that can be wrong with it
+            if isinstance(source, Path):
+                with source.open("rb") as stream:
+                    data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError, struct.error, msgspec.MsgspecError) as error:
-            msg = f"{file}: not a local model ({error}); rebuild it with scripts/train model"
+            where = "the model" if isinstance(source, bytes) else str(source)
+            msg = f"{where}: not a local model ({error}); rebuild it with scripts/train model"
             raise ConfigError(msg) from None
         words = memoryview(data)[start:].cast("Q")  # little-endian, as all hosts are that we build BPF for
         self._low = words[:BUCKETS]
         self._high = words[BUCKETS:]
 
-    def probabilities(self, traits: list[int]) -> list[float]:
+    def probabilities(self, traits: Sequence[int]) -> list[float]:
         """The calibrated probability of each of `CLASSES`."""
         low, high = sum(map(self._low.__getitem__, traits)), sum(map(self._high.__getitem__, traits))
         zero, scale = MIDDLE * len(traits), self.description.scale
@@ -77,6 +82,13 @@ class LocalModel:
         whole = math.fsum(shares)
         return [share / whole for share in shares]
 
+    def answer(self, traits: Sequence[int]) -> tuple[Category, float] | None:
+        """The likeliest category and how sure that is; None if it is not sure enough for that category."""
+        probabilities = self.probabilities(traits)
+        confidence = max(probabilities)
+        category = CLASSES[probabilities.index(confidence)]
+        return None if confidence < self.description.thresholds.get(category, 2.0) else (category, confidence)
+
 
 class ModelTier:
     """Implements `tiers.Judge`: answers where the model is sure enough for that category, else passes."""
@@ -84,17 +96,15 @@ class ModelTier:
     tier = Tier.MODEL
 
     def __init__(self, model: LocalModel, knowledge: Knowledge) -> None:
-        self._model = model
+        self.model = model
         self._knowledge = knowledge
 
     def judge(self, suspect: Suspect) -> Verdict | None:
         """Give the likeliest category if its threshold is reached."""
         facts = Facts(suspect.program, suspect.evidence, self._knowledge)
-        probabilities = self._model.probabilities(traits_of(facts))
-        confidence = max(probabilities)
-        category = CLASSES[probabilities.index(confidence)]
-        if confidence < self._model.description.thresholds.get(category, 2.0):
+        if (answer := self.model.answer(traits_of(facts))) is None:
             return None
+        category, confidence = answer
         if category is not Category.SUSPICIOUS and not may_be_judged(facts, self._knowledge):
             return None
         return Verdict(
@@ -102,7 +112,7 @@ class ModelTier:
             confidence=round(confidence, 3),
             tier=Tier.MODEL,
             reason=f"no rule knows it; by its name, arguments, ancestors and place it looks like {category.value.replace('_', ' ')}",
-            model=f"local/{self._model.description.version}",
+            model=f"local/{self.model.description.version}",
         )
 
 
@@ -115,6 +125,22 @@ def may_be_judged(facts: Facts, knowledge: Knowledge) -> bool:
         return False
     known = knowledge.find(facts.target)
     return known is None or known.category is not Category.UNKNOWN
+
+
+def described(data: bytes | mmap.mmap) -> tuple[Description, int]:
+    """What stands before the weights, and where these begin. Raises ValueError, struct.error or MsgspecError for another format."""
+    magic, length = _HEADER.unpack_from(data)
+    description = msgspec.json.decode(data[_HEADER.size : _HEADER.size + length], type=Description)
+    start = start_of_weights(length)
+    if magic != MAGIC or len(data) != start + _TABLE_BYTES:
+        msg = "another format"
+        raise ValueError(msg)
+    return description, start
+
+
+def version_of(words: bytes) -> str:
+    """The name of a model: a checksum of the words of both tables, so that a damaged one is not taken for it."""
+    return f"{crc32(words):08x}"
 
 
 def start_of_weights(description_length: int) -> int:

@@ -10,6 +10,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DWELL_NS = 300_000_000_000
 
@@ -113,6 +117,7 @@ class Strategist:
     """Follows the rules, unless a strategy is forced. Times are CLOCK_BOOTTIME."""
 
     def __init__(self) -> None:
+        self.table: Mapping[Strategy, Settings] = SETTINGS
         self._chosen = Strategy.BALANCED
         self._why = "no rule holds"
         self._rule: Rule | None = None
@@ -128,7 +133,7 @@ class Strategist:
     @property
     def settings(self) -> Settings:
         """What it sets."""
-        return SETTINGS[self.strategy]
+        return self.table[self.strategy]
 
     @property
     def why(self) -> str:

@@ -13,6 +13,7 @@ from brainkernel.store.exams import Exams
 from brainkernel.store.judgements import Judgements
 from brainkernel.store.lessons import Lessons
 from brainkernel.store.verdicts import Verdicts
+from brainkernel.store.words import KeptWord, Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +31,12 @@ __all__ = [
     "Filter",
     "Habit",
     "Judgements",
+    "KeptWord",
     "KnownIdentity",
     "Lessons",
     "Store",
     "Verdicts",
+    "Words",
     "open_store",
 ]
 
@@ -52,6 +55,7 @@ class Store:
     judgements: Judgements
     exams: Exams
     audit: Audit
+    words: Words
     clock: Clock
     prune_ns: int = 0
 
@@ -66,6 +70,7 @@ class Store:
             self.lessons.prune()
             self.judgements.prune()
             self.verdicts.prune()
+            self.words.prune()
         self.database.flush()
 
     def close(self) -> None:
@@ -90,5 +95,6 @@ def open_store(state_dir: Path, config: StoreConfig, clock: Clock, report: Calla
         judgements=Judgements(database),
         exams=Exams(database),
         audit=Audit(database),
+        words=Words(database),
         clock=clock,
     )

@@ -116,12 +116,32 @@ _EXAMS = (
     """,
 )
 
+# What models learn from. One word of a source on one occasion, however often it is said.
+_WORDS = (
+    """
+    CREATE TABLE words (
+        id INTEGER PRIMARY KEY,
+        task TEXT NOT NULL,
+        source TEXT NOT NULL,
+        occasion INTEGER NOT NULL,
+        subject INTEGER NOT NULL,
+        label INTEGER NOT NULL,
+        weight REAL NOT NULL,
+        protected INTEGER NOT NULL,
+        traits BLOB NOT NULL,
+        UNIQUE (task, source, occasion)
+    ) STRICT
+    """,
+    "CREATE INDEX words_by_subject ON words (task, source, subject, id)",
+)
+
 # Step n brings version n - 1 to version n.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _DECISIONS,
     _BASELINES + _VERDICTS + _LESSONS,
     _JUDGEMENTS,
     _EXAMS,
+    _WORDS,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

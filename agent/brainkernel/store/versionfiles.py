@@ -1,0 +1,221 @@
+"""Versions on the disk: a folder for each, named by its content, and one small file that says which is in force.
+
+    versions/3-5f0c2a9d1b7e/     policy.json strategy.json rules.d/ model.bin caution.json, and manifest.json
+    versions/current.json        the pointer
+
+A folder is complete before it has its name, and is never changed; the pointer is replaced as a whole (fsync, rename,
+fsync of the directory). Whatever moment the power fails at, the old version is in force or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from _blake2 import blake2b  # hashlib loads OpenSSL: 3.6 MB of the daemon's memory
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+from msgspec import Meta
+
+from brainkernel.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_MANIFEST, _POINTER = "manifest.json", "current.json"
+_UNFINISHED = ".new"
+_DIGEST_BYTES = 12
+
+Number = Annotated[int, Meta(ge=1)]
+
+
+class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What a version holds and where it came from."""
+
+    number: Number
+    time_ns: int  # CLOCK_REALTIME
+    parent: int = 0  # in force when this one was made; 0: none
+    why: str
+    by: str
+    source: str  # digest of what the files on the disk and the package said when it was made
+    files: dict[str, str]  # name -> digest of its content
+
+
+class CanaryState(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A version that decides about a share of all programs first."""
+
+    number: Number
+    share: Annotated[float, Meta(gt=0, lt=1)]
+    since_ns: int  # CLOCK_REALTIME
+
+
+class Pointer(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Which version is in force, and since when. `source` is what the files said then: other files are a new version."""
+
+    number: Number
+    since_ns: int  # CLOCK_REALTIME
+    why: str
+    by: str
+    source: str
+    canary: CanaryState | None = None
+    withdrawn: tuple[int, ...] = ()  # left because they did worse: not taken up again by themselves
+
+
+def digest_of(data: bytes) -> str:
+    """The name of a content."""
+    return blake2b(data, digest_size=_DIGEST_BYTES).hexdigest()
+
+
+def digest_of_files(digests: Mapping[str, str]) -> str:
+    """The name of several contents with their names."""
+    return digest_of("\n".join(f"{name} {digest}" for name, digest in sorted(digests.items())).encode())
+
+
+class VersionFiles:
+    """The folder `versions` of a state directory, which its owner has locked. Methods raise StoreError for what the disk does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def open(self) -> None:
+        """Make the folder if it is absent, and remove what a crash left unfinished."""
+        with _of_the_disk(self.directory):
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for left in self.directory.glob(f"*{_UNFINISHED}"):
+                _remove(left)
+
+    def all(self) -> list[Manifest]:
+        """Every version whose manifest can be read, oldest first."""
+        found = []
+        for folder in self._folders():
+            with suppress(OSError, msgspec.MsgspecError):
+                found.append(msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest))
+        return sorted(found, key=lambda manifest: manifest.number)
+
+    def find(self, number: int) -> Manifest | None:
+        """One version; None if there is none of this number (any more)."""
+        return next((manifest for manifest in self.all() if manifest.number == number), None)
+
+    def keep(self, contents: Mapping[str, bytes], *, time_ns: int, parent: int, why: str, by: str, source: str) -> Manifest:
+        """Write a version; one of the same content and source that is there already is returned as it is."""
+        digests = {name: digest_of(data) for name, data in contents.items()}
+        kept = self.all()
+        for manifest in kept:
+            if manifest.files == digests and manifest.source == source:
+                return manifest
+        number = max((manifest.number for manifest in kept), default=0) + 1
+        manifest = Manifest(number=number, time_ns=time_ns, parent=parent, why=why, by=by, source=source, files=digests)
+        unfinished = self.directory / f"{number}{_UNFINISHED}"
+        with _of_the_disk(unfinished):
+            _remove(unfinished)
+            self._fill(unfinished, contents, manifest, kept)
+            unfinished.rename(self.folder_of(manifest))
+            _sync(self.directory)
+        return manifest
+
+    def contents_of(self, manifest: Manifest) -> dict[str, bytes]:
+        """All files of a version, each looked through. Raises StoreError if one is missing or damaged."""
+        contents = {}
+        folder = self.folder_of(manifest)
+        for name, digest in manifest.files.items():
+            with _of_the_disk(folder / name):
+                contents[name] = (folder / name).read_bytes()
+            if digest_of(contents[name]) != digest:
+                msg = f"{folder / name}: damaged, its content is not what was written"
+                raise StoreError(msg)
+        return contents
+
+    def pointer(self) -> Pointer | None:
+        """What is in force; None before the first version. Raises StoreError for a pointer that cannot be read."""
+        path = self.directory / _POINTER
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Pointer)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError) as error:
+            msg = f"{path}: cannot be read: {error}"
+            raise StoreError(msg) from None
+
+    def point(self, pointer: Pointer) -> None:
+        """Put another version in force for the next start, at once and as a whole."""
+        path = self.directory / _POINTER
+        unfinished = path.with_name(f"{_POINTER}{_UNFINISHED}")
+        with _of_the_disk(path):
+            _write(unfinished, msgspec.json.encode(pointer))
+            unfinished.rename(path)
+            _sync(self.directory)
+
+    def prune(self, keep: int, spare: set[int]) -> None:
+        """Remove the oldest versions beyond `keep`, but none of `spare`."""
+        removable = [manifest for manifest in self.all() if manifest.number not in spare]
+        for manifest in removable[: max(0, len(removable) + len(spare) - keep)]:
+            folder = self.folder_of(manifest)
+            with _of_the_disk(folder):
+                # First out of sight: half a version must not be found.
+                _remove(folder.rename(folder.with_name(f"{folder.name}{_UNFINISHED}")))
+
+    def folder_of(self, manifest: Manifest) -> Path:
+        """Where a version lies."""
+        return self.directory / f"{manifest.number}-{digest_of_files(manifest.files)}"
+
+    def _folders(self) -> Iterator[Path]:
+        return (folder for folder in self.directory.glob("*-*") if not folder.name.endswith(_UNFINISHED))
+
+    # What an earlier version has already is linked, not copied: the model is a megabyte and changes seldom.
+    def _fill(self, folder: Path, contents: Mapping[str, bytes], manifest: Manifest, kept: list[Manifest]) -> None:
+        held = {digest: self.folder_of(m) / name for m in kept for name, digest in m.files.items()}
+        for name, data in contents.items():
+            file = folder / name
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not _linked(held.get(manifest.files[name]), file, data):
+                _write(file, data)
+        _write(folder / _MANIFEST, msgspec.json.encode(manifest))
+        for directory in {file.parent for file in map(folder.joinpath, contents)} | {folder}:
+            _sync(directory)
+
+
+# What the disk does becomes a sentence that names the file.
+@contextmanager
+def _of_the_disk(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        msg = f"{path}: {error.strerror or error}"
+        raise StoreError(msg) from None
+
+
+def _linked(held: Path | None, file: Path, data: bytes) -> bool:
+    if held is None:
+        return False
+    try:
+        if held.read_bytes() != data:
+            return False  # damaged: not to be spread
+        os.link(held, file)
+    except OSError:  # a file system without links, or the other one is gone
+        return False
+    return True
+
+
+def _write(file: Path, data: bytes) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(data)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _sync(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
