@@ -138,6 +138,11 @@ class Notify(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How alerts are delivered. Where to, stands in files: notify.d/slack.url and so on, or systemd credentials."""
 
     messages_per_minute: Annotated[int, Meta(ge=1), _setting("per channel; what is beyond waits and is folded into one message")] = 6
+    quiet_hours: Annotated[
+        str,
+        Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$"),
+        _setting("such as 22:00-07:00, the host's time: only critical alerts are sent, the rest waits for their end; empty: never"),
+    ] = ""
 
 
 class Store(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -37,13 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until SIGTERM; what happens is told in JSON lines on stderr, which the journal keeps."""
+    from brainkernel.cli.flood import Flood  # noqa: PLC0415
     from brainkernel.cli.live_report import JournalReport  # noqa: PLC0415 # the whole agent: --help must not load it
+    from brainkernel.clock import SystemClock  # noqa: PLC0415
     from brainkernel.host import read_facts  # noqa: PLC0415
     from brainkernel.run import RunOptions, run_foreground  # noqa: PLC0415
 
-    log.start()
+    flood = Flood(SystemClock())
+    log.start(flood=flood)
     run_options = RunOptions(config_file=arguments.config, state_dir=arguments.state_dir, runtime_dir=arguments.runtime_dir, gateway=False)
-    report = JournalReport(sys.stderr)
+    report = JournalReport(sys.stderr, flood)
     mode = run_options.config().agent.mode
     report.banner(read_facts(), mode)
     report.notice(_HOW_TO_GO_ON[mode])

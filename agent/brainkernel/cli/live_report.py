@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
-from brainkernel.cli import live
-from brainkernel.cli.printer import LinePrinter
+from brainkernel.cli import live, log
+from brainkernel.cli.printer import LinePrinter, no_lines
 from brainkernel.cli.terminal import Style, json_line, width_of
 from brainkernel.escape import escaped, shown
-from brainkernel.model import DecisionKind
+from brainkernel.model import Category, DecisionKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from brainkernel.cli.flood import Flood
     from brainkernel.clock import Clock
     from brainkernel.host import HostFacts
     from brainkernel.link.control import Summary
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
 
 _HEADER_EVERY = 40  # lines: it stays on a screen
+_NOTICEABLE = frozenset({"action", "not_applied", "release", "notice"})  # types of what an operator looks for
 
 
 class TextReport:
@@ -86,8 +90,8 @@ class TextReport:
 class JsonReport:
     """One object per line; `all_events`: also for programs that the gate knows."""
 
-    def __init__(self, stream: TextIO, *, all_events: bool) -> None:
-        self._printer = LinePrinter(stream)
+    def __init__(self, stream: TextIO, *, all_events: bool, due: Callable[[], list[str]] = no_lines) -> None:
+        self._printer = LinePrinter(stream, due=due)
         self._all_events = all_events
 
     def event(self, event: Exec, *, passed: bool) -> None:
@@ -136,12 +140,38 @@ class JsonReport:
 
 
 class JournalReport(JsonReport):
-    """For the journal: what was or would be limited and why; new programs that hurt nobody are in `brainkernel list`."""
+    """For the journal: what was or would be limited and why; new programs that hurt nobody are in `brainkernel list`.
 
-    def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream, all_events=False)
+    Each line has the journal's priority. Of a flood of one kind the first lines are told, then their number.
+    """
+
+    def __init__(self, stream: TextIO, flood: Flood) -> None:
+        self._flood = flood
+        super().__init__(stream, all_events=False, due=self._left_out)
 
     def decision(self, decision: Decision) -> None:
         """Print it unless it is only a note."""
         if decision.kind is not DecisionKind.NOTE:
             super().decision(decision)
+
+    def close(self) -> None:
+        """Tell what was left out, and wait a little for the reader."""
+        for line in self._left_out(all_windows=True):
+            self._printer.print(line)
+        super().close()
+
+    def _print(self, thing: dict[str, Any]) -> None:
+        for line in self._left_out():
+            self._printer.print(line)
+        level = "warning" if thing.get("category") == Category.SUSPICIOUS else "notice" if thing["type"] in _NOTICEABLE else "info"
+        if self._flood.admits(_kind_of(thing)):
+            self._printer.print(log.priority_of(level) + json_line({"level": level, **thing}))
+
+    def _left_out(self, *, all_windows: bool = False) -> list[str]:
+        over = self._flood.take_left_out(all_windows=all_windows)
+        return [log.priority_of("warning") + json_line({"type": "flood", "of": kind, "left_out": count}) for kind, count in over]
+
+
+def _kind_of(thing: dict[str, Any]) -> str:
+    # A flood of harmless programs must not hide a suspicious one among them, nor one notice another.
+    return " ".join(str(thing[key]) for key in ("type", "kind", "category", "text") if key in thing)

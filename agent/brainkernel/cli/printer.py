@@ -14,18 +14,28 @@ if TYPE_CHECKING:
 
 _LINES_MAX = 10_000  # some 5 MB of JSON; a stopped terminal (Ctrl-S) then loses lines, counted, instead of stopping us
 _PATIENCE_S = 2.0  # for the reader, at the end
+_IDLE_S = 5.0
 
 
 def _stop_ourselves() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-class LinePrinter:
-    """Prints in a thread of its own. When the reader is gone (`| head`), `on_gone` is called once: it ends the agent in good order."""
+def no_lines() -> list[str]:
+    """Nothing becomes due by time."""
+    return []
 
-    def __init__(self, stream: TextIO, on_gone: Callable[[], None] = _stop_ourselves) -> None:
+
+class LinePrinter:
+    """Prints in a thread of its own. When the reader is gone (`| head`), `on_gone` is called once: it ends the agent in good order.
+
+    `due` is asked, in that thread, for lines that time alone makes due: when nothing was printed for some seconds.
+    """
+
+    def __init__(self, stream: TextIO, on_gone: Callable[[], None] = _stop_ourselves, due: Callable[[], list[str]] = no_lines) -> None:
         self._stream = stream
         self._on_gone = on_gone
+        self._due = due
         self._lines: queue.Queue[str | None] = queue.Queue(_LINES_MAX)
         self._dropped = 0
         self._thread = threading.Thread(target=self._print_all, name="printer", daemon=True)
@@ -46,9 +56,9 @@ class LinePrinter:
         return self._dropped + self._lines.qsize()
 
     def _print_all(self) -> None:
-        while (line := self._lines.get()) is not None:
+        while (lines := self._next()) is not None:
             try:
-                self._stream.write(f"{line}\n")
+                self._stream.writelines(f"{line}\n" for line in lines)
                 if self._lines.empty():
                     self._stream.flush()
             except (OSError, ValueError):
@@ -56,6 +66,13 @@ class LinePrinter:
                 return
         with contextlib.suppress(OSError, ValueError):
             self._stream.flush()
+
+    def _next(self) -> list[str] | None:
+        try:
+            line = self._lines.get(timeout=_IDLE_S)
+        except queue.Empty:
+            return self._due()
+        return None if line is None else [line]
 
     # What is still buffered must not fail again when the interpreter flushes at exit.
     def _give_up(self) -> None:

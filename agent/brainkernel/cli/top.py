@@ -1,7 +1,8 @@
 """Watch processes live: what each is, who says so, its CPU and waiting, the limit on it and what that achieved.
 
-Keys: arrows choose, / filters (by name, path, category, pid), s changes the order, u undoes the chosen one's limit,
-p pauses or resumes acting, q ends. Undo and pause need root. --once prints one screen instead, which needs no terminal.
+Keys: arrows choose, / filters (by name, path, category, pid), s changes the order. Of the chosen process, u undoes its limit, a
+approves and d denies a limit that waits, g and b say that the decision was good or bad. p pauses or resumes acting, q ends. What
+changes something needs root. --once prints one screen instead, which needs no terminal.
 """
 
 from __future__ import annotations

@@ -12,7 +12,8 @@ from textual.widgets import Input, Static
 
 from brainkernel.cli import control_client, top_view
 from brainkernel.errors import BrainKernelError
-from brainkernel.link import control
+from brainkernel.link import control, people
+from brainkernel.model import DecisionKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from brainkernel.link.control import ProcessRow, ProcessRows
     from brainkernel.model import DecisionRecord
 
-_HELP = "arrows choose | / filter | s order | u undo | p pause/resume | q quit"
+_HELP = "arrows / filter s order | a approve d deny g good b bad u undo | p pause q quit"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Daemon:
     rows: Callable[[], ProcessRows]
     explain: Callable[[int], DecisionRecord]
     undo: Callable[[int], str]
+    answer: Callable[[int, bool], str]  # of a pending decision: approve, or deny
+    feedback: Callable[[int, bool], str]  # a decision was good, or bad
     pause: Callable[[bool], str]
 
 
@@ -81,7 +84,7 @@ class TopApp(App[None]):
     CSS = """
     #summary, #help { height: 1; }
     #filter { height: 1; border: none; padding: 0; display: none; }
-    #why { height: 6; border-top: solid; }
+    #why { height: 7; border-top: solid; }
     ProcessList { height: 1fr; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -89,6 +92,10 @@ class TopApp(App[None]):
         ("s", "order", "order"),
         ("slash", "filter", "filter"),
         ("u", "undo", "undo"),
+        ("a", "answer(True)", "approve"),
+        ("d", "answer(False)", "deny"),
+        ("g", "feedback(True)", "good"),
+        ("b", "feedback(False)", "bad"),
         ("p", "pause", "pause"),
         ("up,k", "move(-1)", "up"),
         ("down,j", "move(1)", "down"),
@@ -120,6 +127,13 @@ class TopApp(App[None]):
             ended = control_client.ask(runtime_dir, control.UNDO, control.Releases, control.IdArguments(number))
             return "; ".join(f"{one.comm}: {one.result.value}" for one in ended.released)
 
+        def answer(number: int, allowed: bool) -> str:
+            command = control.APPROVE if allowed else control.DENY
+            return control_client.ask(runtime_dir, command, people.Noted, people.AnswerArguments(number)).text
+
+        def feedback(number: int, good: bool) -> str:
+            return control_client.ask(runtime_dir, control.FEEDBACK, people.Noted, people.FeedbackArguments(number, good)).text
+
         def pause(on: bool) -> str:
             acting = control_client.ask(runtime_dir, control.PAUSE if on else control.RESUME, control.Acting)
             return "paused: nothing is limited" if acting.paused else f"acting as mode {acting.mode} allows"
@@ -127,7 +141,7 @@ class TopApp(App[None]):
         def rows() -> ProcessRows:
             return control_client.ask(runtime_dir, control.PROCESSES, control.ProcessRows, asked)
 
-        return cls(Daemon(rows, explain, undo, pause), first, interval_s)
+        return cls(Daemon(rows, explain, undo, answer, feedback, pause), first, interval_s)
 
     def run_to_end(self) -> int:
         """Show until `q`; the exit code."""
@@ -188,6 +202,24 @@ class TopApp(App[None]):
         else:
             number = row.decision_id
             self._ask(lambda: self._daemon.undo(number))
+
+    def action_answer(self, allowed: bool) -> None:
+        """Approve or deny the limit that waits for the chosen process."""
+        record = self._known()
+        if record is None or record.decision.kind is not DecisionKind.PENDING:
+            self._say("nothing waits for your word here; `brainkernel pending` lists what does")
+        else:
+            number = record.decision.id
+            self._ask(lambda: self._daemon.answer(number, allowed))
+
+    def action_feedback(self, good: bool) -> None:
+        """Say that the decision about the chosen process was good, or bad."""
+        record = self._known()
+        if record is None:
+            self._say("nobody decided about this process: there is nothing to judge")
+        else:
+            number = record.decision.id
+            self._ask(lambda: self._daemon.feedback(number, good))
 
     def action_pause(self) -> None:
         """Pause, or resume."""
@@ -259,8 +291,11 @@ class TopApp(App[None]):
         self.query_one(ProcessList).show(top_view.chosen(self._rows.rows, self._filter, self._order))
         self._show_why()
 
+    # What was decided about the chosen process, as far as it arrived.
+    def _known(self) -> DecisionRecord | None:
+        row, record = self.query_one(ProcessList).chosen, self._record
+        return record if row and record and record.decision.id == row.decision_id else None
+
     def _show_why(self) -> None:
-        row = self.query_one(ProcessList).chosen
-        known = self._record if row and self._record and self._record.decision.id == row.decision_id else None
-        lines = ([f"! {self._said}"] if self._said else []) + top_view.why(row, known)
+        lines = ([f"! {self._said}"] if self._said else []) + top_view.why(self.query_one(ProcessList).chosen, self._known())
         self.query_one("#why", Static).update("\n".join(lines))

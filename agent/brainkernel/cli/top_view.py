@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from brainkernel.cli.render import short_limit
+from brainkernel.cli.render import milliseconds, short_limit
 from brainkernel.cli.terminal import fitted
 from brainkernel.escape import shown
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from brainkernel.link.control import ProcessRow, ProcessRows
-    from brainkernel.model import DecisionRecord
+    from brainkernel.model import DecisionRecord, Span
 
 ORDERS = ("cpu", "wait", "category", "pid")
 _WIDE = 110  # from here effects have room
@@ -78,7 +78,14 @@ def why(row: ProcessRow | None, record: DecisionRecord | None) -> list[str]:
         lines.append(shown(decision.symptom.text))
     if row.limit:
         lines.append(shown(f"limited: {row.limit}; {row.effect or 'its effect is being measured'}; u undoes it"))
+    if decision.spans:
+        lines.append(f"trace: {trace_line(decision.spans)}")
     return lines
+
+
+def trace_line(spans: Iterable[Span]) -> str:
+    """The stages that a decision went through, with their times; `explain` has them as a waterfall."""
+    return " > ".join(f"{span.stage} {milliseconds(span.ns / 1e6)}" for span in spans)
 
 
 def _widths(width: int) -> tuple[int, int]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from brainkernel.config import Config, Http
+    from brainkernel.config import Config, Http, Notify
     from brainkernel.gateway.llm.backend import Backend
     from brainkernel.gateway.web.token import Token
 
@@ -123,7 +123,7 @@ class Gateway:
             say=say,
             stop=self.stop,
         )
-        self.post = self._post(read_urls(notify_dirs, say), state_dir, settings.notify.messages_per_minute)
+        self.post = self._post(read_urls(notify_dirs, say), state_dir, settings.notify)
 
     def preload(self) -> None:
         """Load what would be loaded later, as long as files can still be read (the package may lie under /root)."""
@@ -175,8 +175,8 @@ class Gateway:
         """One line: we run, and whether the daemon does."""
         return "ok" if self.link.connected else "ok, daemon away"
 
-    def _post(self, urls: dict[str, tuple[str, ...]], state_dir: Path | None, per_minute: int) -> Post:
-        return Post(urls, state_dir, per_minute=per_minute, clock=self._clock, figures=self.figures, answer=self.link.send, say=self._say)
+    def _post(self, urls: dict[str, tuple[str, ...]], state_dir: Path | None, settings: Notify) -> Post:
+        return Post(urls, state_dir, settings, clock=self._clock, figures=self.figures, answer=self.link.send, say=self._say)
 
     def _http(self, settings: Http, token: Token | None) -> HttpServer | None:
         if not settings.listen:

@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from brainkernel.cli.flood import Flood
 from brainkernel.cli.live_report import JournalReport, JsonReport, TextReport
 from brainkernel.cli.printer import LinePrinter
 from brainkernel.cli.render import duration, milliseconds
@@ -176,7 +177,7 @@ def test_text_report_tells_everything_safely() -> None:
             lambda s: JsonReport(s, all_events=True),
             ["event", "decision", "decision", "action", "not_applied", "release", "notice", "summary"],
         ),
-        (JournalReport, ["decision", "action", "not_applied", "release", "notice", "summary"]),
+        (lambda s: JournalReport(s, Flood(SimulatedClock())), ["decision", "action", "not_applied", "release", "notice", "summary"]),
     ],
     ids=["json", "all events", "journal"],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from brainkernel.cli.terminal import columns_of
 from brainkernel.cli.top_app import Daemon, ProcessList, TopApp
 from brainkernel.errors import PermissionDeniedError
 from brainkernel.link.control import ProcessRow, ProcessRows
-from brainkernel.model import DecisionRecord
+from brainkernel.model import DecisionKind, DecisionRecord
 from support.control_side import PROCESS_ROWS, a_limit_decision
 from textual.widgets import Static
 
@@ -27,21 +28,32 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 class Asked:
     """A daemon that notes what is asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: DecisionKind = DecisionKind.LIMIT) -> None:
         self.asked: list[str] = []
+        self._kind = kind
 
     def daemon(self) -> Daemon:
-        return Daemon(rows=self._rows, explain=self._explain, undo=self._undo, pause=self._pause)
+        return Daemon(
+            rows=self._rows, explain=self._explain, undo=self._undo, answer=self._answer, feedback=self._feedback, pause=self._pause
+        )
 
     def _rows(self) -> ProcessRows:
         return PROCESS_ROWS
 
     def _explain(self, number: int) -> DecisionRecord:
-        return DecisionRecord(decision=a_limit_decision(number))
+        return DecisionRecord(decision=replace(a_limit_decision(number), kind=self._kind))
 
     def _undo(self, number: int) -> str:
         self.asked.append(f"undo {number}")
         return "restic: restored"
+
+    def _answer(self, number: int, allowed: bool) -> str:
+        self.asked.append(f"{'approve' if allowed else 'deny'} {number}")
+        return "it is limited from now on" if allowed else "it is left alone"
+
+    def _feedback(self, number: int, good: bool) -> str:
+        self.asked.append(f"{'good' if good else 'bad'} {number}")
+        return "noted"
 
     def _pause(self, on: bool) -> str:
         self.asked.append(f"pause {on}")
@@ -106,6 +118,53 @@ def test_keys_filter_sort_move_undo_and_pause() -> None:
     played(asked, (80, 24), play)
 
     assert asked.asked == ["undo 2", "pause True"]
+
+
+async def typed(pilot: Pilot[None], app: TopApp, *keys: str) -> str:
+    """What the pane says once the daemon answered."""
+    await pilot.press(*keys)
+    await pilot.app.workers.wait_for_complete()
+    await pilot.pause()
+    return str(app.query_one("#why", Static).render()).splitlines()[0]
+
+
+def test_pending_limit_is_approved_or_denied_with_a_key() -> None:
+    """A person who looks at a program has its evidence before the eyes."""
+    asked = Asked(DecisionKind.PENDING)
+
+    async def play(pilot: Pilot[None], app: TopApp) -> None:
+        assert await typed(pilot, app, "a") == "! it is limited from now on"
+        assert await typed(pilot, app, "d") == "! it is left alone"
+
+    played(asked, (80, 24), play)
+
+    assert asked.asked == ["approve 1", "deny 1"]
+
+
+def test_decision_that_waits_for_nobody_is_not_approved() -> None:
+    """A key pressed in error asks the daemon nothing."""
+    asked = Asked()
+
+    async def play(pilot: Pilot[None], app: TopApp) -> None:
+        assert "nothing waits for your word" in await typed(pilot, app, "a")
+
+    played(asked, (80, 24), play)
+
+    assert asked.asked == []
+
+
+def test_feedback_is_one_key_and_only_about_what_was_decided() -> None:
+    """Good and bad go to the decision of the chosen process; a process that nobody judged has none."""
+    asked = Asked()
+
+    async def play(pilot: Pilot[None], app: TopApp) -> None:
+        assert await typed(pilot, app, "g") == "! noted"
+        assert await typed(pilot, app, "b") == "! noted"
+        assert "nobody decided" in await typed(pilot, app, "down", "down", "g")
+
+    played(asked, (80, 24), play)
+
+    assert asked.asked == ["good 1", "bad 1"]
 
 
 def test_top_of_nothing_shows_nothing() -> None:

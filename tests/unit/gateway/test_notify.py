@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 import sys
 import threading
 import time
+from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from brainkernel.clock import SimulatedClock
+from brainkernel.config import Notify
 from brainkernel.gateway.notify.channels import directories_of, read_urls
 from brainkernel.gateway.notify.courier import GIVE_UP_NS, Courier
 from brainkernel.gateway.notify.outbox import ROWS_MAX, Outbox
 from brainkernel.gateway.notify.post import Post
+from brainkernel.gateway.notify.quiet import QuietHours
 from brainkernel.gateway.notify.sender import AppriseSender
 from brainkernel.gateway.prometheus import SharedFigures
 from brainkernel.link.messages import AlertDelivered, AlertMessage, Alerts, AlertsTaken
@@ -65,7 +69,7 @@ class Sent:
 class Desk:
     """One courier over an outbox in memory."""
 
-    def __init__(self, outbox: Outbox | None = None, *, per_minute: int = 6) -> None:
+    def __init__(self, outbox: Outbox | None = None, *, per_minute: int = 6, quiet: QuietHours = QuietHours()) -> None:  # noqa: B008 # frozen
         self.clock = SimulatedClock(now_boot_ns=1000 * S)
         self.sender = Sent()
         self.outbox = outbox or Outbox(None, pytest.fail)
@@ -77,6 +81,7 @@ class Desk:
             self.sender,
             self.outbox,
             per_minute=per_minute,
+            quiet=quiet,
             host="h",
             clock=self.clock,
             figures=self.figures,
@@ -154,7 +159,28 @@ def test_rate_limit_says_what_it_held_back() -> None:
     assert len(desk.sender.letters) == 3
     body = desk.sender.letters[-1][1].splitlines()
     assert body[:3] == ["error slow: trouble 2", "error slow: trouble 3", "error slow: trouble 4"]
-    assert body[-1] == "(held back for 62 s: at most 2 messages a minute)"
+    assert body[-1] == "(3 of them held back for up to 62 s: at most 2 messages a minute)"
+    assert desk.figures.value(ALERT_MESSAGES, "webhook", "held_back") == 3
+
+
+def test_quiet_hours_let_only_what_is_critical_through_and_say_what_waited() -> None:
+    """The night's warnings are one message in the morning, however often the courier looked."""
+    desk = Desk()
+    night_s = desk.clock.wall_ns() // S
+    desk = Desk(quiet=QuietHours(night_s % 86_400, (night_s + 7 * 3600) % 86_400, UTC))
+    desk.put(a_message(1, severity="warning"), a_message(2, severity="critical"), a_message(3, severity="error"))
+
+    waits = [desk.after(1), desk.after(3600)]
+    in_the_night = [title for title, _, _ in desk.sender.letters]
+    desk.after(6 * 3600)
+
+    assert in_the_night == ["[CRITICAL] slow on h"]
+    assert waits == [600, 600]
+    title, body, _ = desk.sender.letters[1]
+    assert title == "[ERROR] slow on h and 1 more"
+    assert body.splitlines() == ["error slow: trouble 3", "warning slow: trouble 1", "(2 of them held back for up to 420 min: quiet hours)"]
+    assert desk.figures.value(ALERT_MESSAGES, "webhook", "held_back") == 2
+    assert desk.outbox.waiting("webhook") == []
 
 
 def test_news_that_are_three_days_old_are_given_up_and_told() -> None:
@@ -224,6 +250,28 @@ def test_webhook_that_fails_is_a_failure_and_works_again(hook: Webhook, fault: A
     assert [r["message"] for r in hook.requests] == ["<script>alert(1)</script>"]
 
 
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")  # the operator's word is what is tested
+def test_webhook_with_a_certificate_of_nobody_gets_nothing(hook: Webhook, tmp_path: Path) -> None:
+    """Somebody in between could read the alert: it is kept, unless the operator says that anybody will do."""
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject, *files], check=True, capture_output=True
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    plain = hook.socket
+    hook.socket = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+    url = hook.url.replace("http", "jsons", 1)
+    strict, lax = (AppriseSender("webhook", [url + more], pytest.fail, timeout_s=5) for more in ("", "&verify=no"))
+
+    sent = [strict.send("strict", "body", "error"), lax.send("lax", "body", "error")]
+
+    assert sent == [False, True]
+    assert [request["title"] for request in hook.requests] == ["lax"]
+
+
 def test_sending_needs_no_file_that_was_not_read_before() -> None:
     """The gateway is nobody by then, and its package may lie under /root."""
     script = (
@@ -256,7 +304,7 @@ def test_post_delivers_and_confirms_and_answers_tests(hook: Webhook, tmp_path: P
     urls = {"webhook": (hook.url.replace("http", "json", 1),)}
     stop = threading.Event()
     figures = SharedFigures()
-    post = Post(urls, tmp_path, per_minute=6, clock=SimulatedClock(S), figures=figures, answer=answer, say=pytest.fail)
+    post = Post(urls, tmp_path, Notify(), clock=SimulatedClock(S), figures=figures, answer=answer, say=pytest.fail)
     post.start(stop)
     post.take(Alerts((a_message(1, state="test"), a_message(2, state="test", channel="slack"))))
     assert all(arrived.acquire(timeout=30) for _ in range(3))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from brainkernel.clock import Clock
     from brainkernel.gateway.notify.outbox import Item, Outbox
+    from brainkernel.gateway.notify.quiet import QuietHours
     from brainkernel.metrics import Figures
 
 NS_PER_S = 1_000_000_000
@@ -23,6 +24,7 @@ LINES_MAX = 20  # of one message: what a person reads on a telephone
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 2.0, 600.0
 GIVE_UP_NS = 3 * 86_400 * NS_PER_S  # news older than that is none
 LINGER_S = 0.3  # troubles come in flocks
+LONGEST_QUIET_LOOK_S = 600.0  # in quiet hours: the clock may be set
 _SEVERITIES = ("critical", "error", "warning", "info")
 
 
@@ -54,6 +56,7 @@ class Courier:
         outbox: Outbox,
         *,
         per_minute: int,
+        quiet: QuietHours,
         host: str,
         clock: Clock,
         figures: Figures,
@@ -66,6 +69,7 @@ class Courier:
         self._sender = sender
         self._outbox = outbox
         self._per_minute = per_minute
+        self._quiet = quiet
         self._host = host
         self._clock = clock
         self._figures = figures
@@ -74,7 +78,7 @@ class Courier:
         self._jitter = jitter
         self._sent_ns: deque[int] = deque()
         self._failures = 0
-        self._held_since_ns: int | None = None
+        self._held: dict[int, tuple[int, str]] = {}  # number of an item: since when, and why
         self._not_before_ns = 0
         self._news = threading.Event()
 
@@ -106,14 +110,29 @@ class Courier:
         now_ns = self._clock.boot_ns()
         if now_ns < self._not_before_ns:
             return (self._not_before_ns - now_ns) / NS_PER_S
-        for letter in self.letters(items):
+        urgent = self._urgent(items)
+        for letter in self.letters(urgent):
             if (wait_ns := self._rate_wait_ns(now_ns)) > 0:
-                self._held_since_ns = self._held_since_ns or now_ns
-                self._figures.add(ALERT_MESSAGES, self._channel, "held_back", by=len(letter.items))
+                self._hold(letter.items, f"at most {self._per_minute} messages a minute")
                 return wait_ns / NS_PER_S
             if not self._deliver(letter, now_ns):
                 return (self._not_before_ns - now_ns) / NS_PER_S
-        return None
+        return min(self._quiet.left_s(self._clock.wall_ns()), LONGEST_QUIET_LOOK_S) if len(urgent) < len(items) else None
+
+    def _urgent(self, items: list[Item]) -> list[Item]:
+        # In quiet hours what is critical, and the news that it is over.
+        if not self._quiet.left_s(self._clock.wall_ns()):
+            return items
+        urgent = [item for item in items if item.severity == "critical"]
+        if len(urgent) < len(items):
+            self._hold([item for item in items if item.severity != "critical"], "quiet hours")
+        return urgent
+
+    def _hold(self, items: Sequence[Item], why: str) -> None:
+        fresh = [item for item in items if item.number not in self._held]
+        self._figures.add(ALERT_MESSAGES, self._channel, "held_back", by=len(fresh))
+        for item in fresh:
+            self._held[item.number] = (self._clock.boot_ns(), why)
 
     def letters(self, items: Sequence[Item]) -> list[Letter]:
         """Fold all that waits into at most two messages: bad news, and what is over."""
@@ -128,9 +147,9 @@ class Courier:
         rest = ordered[LINES_MAX:]
         if rest:
             lines.append(f"... and {len(rest)} more, {sum(i.count for i in rest)} occurrences")
-        if self._held_since_ns is not None:
-            seconds = (self._clock.boot_ns() - self._held_since_ns) / NS_PER_S
-            lines.append(f"(held back for {seconds:.0f} s: at most {self._per_minute} messages a minute)")
+        if held := [self._held[item.number] for item in items if item.number in self._held]:
+            since_ns, why = min(held)
+            lines.append(f"({len(held)} of them held back for up to {_duration(self._clock.boot_ns() - since_ns)}: {why})")
         what = "resolved" if kind else worst.severity.upper()
         title = f"[{what}] {worst.rule} on {self._host}" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
         return Letter(title, "\n".join(lines), kind or worst.severity, tuple(items))
@@ -150,12 +169,12 @@ class Courier:
     def _deliver(self, letter: Letter, now_ns: int) -> bool:
         assert self._sender is not None  # noqa: S101 # the caller looked
         if self._sender.send(letter.title, letter.body, letter.kind):
-            self._outbox.remove(letter.items)
+            self._remove(letter.items)
             self._sent_ns.append(now_ns)
             self._figures.add(ALERT_MESSAGES, self._channel, "sent")
             if self._failures:
                 self._say(f"channel {self._channel} works again after {self._failures} failures")
-            self._failures, self._held_since_ns = 0, None
+            self._failures = 0
             return True
         self._figures.add(ALERT_MESSAGES, self._channel, "failed")
         if self._failures == 0:
@@ -169,15 +188,24 @@ class Courier:
         return False
 
     def _give_up(self, items: list[Item], why: str, result: str) -> None:
-        self._outbox.remove(items)
+        self._remove(items)
         self._figures.add(ALERT_MESSAGES, self._channel, result, by=len(items))
         for item in items:
             self._told(item.id, False, why)
+
+    def _remove(self, items: Sequence[Item]) -> None:
+        self._outbox.remove(items)
+        for item in items:
+            self._held.pop(item.number, None)
 
     def _rate_wait_ns(self, now_ns: int) -> int:
         while self._sent_ns and now_ns - self._sent_ns[0] >= MINUTE_NS:
             self._sent_ns.popleft()
         return 0 if len(self._sent_ns) < self._per_minute else self._sent_ns[0] + MINUTE_NS - now_ns
+
+
+def _duration(ns: int) -> str:
+    return f"{ns // NS_PER_S} s" if ns < 10 * MINUTE_NS else f"{ns // MINUTE_NS} min"
 
 
 def _line_of(item: Item) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from brainkernel.gateway.notify import channels
 from brainkernel.gateway.notify.courier import Courier
 from brainkernel.gateway.notify.outbox import Outbox
+from brainkernel.gateway.notify.quiet import QuietHours
 from brainkernel.link.messages import AlertDelivered, Alerts, AlertsTaken
 from brainkernel.metrics import ALERT_MESSAGES
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainkernel.clock import Clock
+    from brainkernel.config import Notify
     from brainkernel.gateway.notify.courier import Sender
     from brainkernel.metrics import Figures
 
@@ -31,8 +33,8 @@ class Post:
         self,
         urls: Mapping[str, tuple[str, ...]],
         state_dir: Path | None,
+        settings: Notify,
         *,
-        per_minute: int,
         clock: Clock,
         figures: Figures,
         answer: Callable[[AlertsTaken | AlertDelivered], object],
@@ -50,7 +52,8 @@ class Post:
                 name,
                 _sender_of(name, urls.get(name, ()), say),
                 self._outbox,
-                per_minute=per_minute,
+                per_minute=settings.messages_per_minute,
+                quiet=QuietHours.of(settings.quiet_hours),
                 host=host,
                 clock=clock,
                 figures=figures,
