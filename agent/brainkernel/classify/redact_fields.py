@@ -10,7 +10,7 @@ _NEAR_CHARS = 1100  # an end of a value is looked for this far, unless the value
 SIMPLE_WORD = re.compile(r"[a-z]{1,24}|[A-Z][a-z]{1,24}|\d{1,3}")
 
 _ASSIGNMENT = re.compile(
-    r"(?<!\w)(?P<name>[A-Za-z_][\w.-]{0,120}(?:\[\w{0,40}\]){0,3})(?:\\?[\"']?[\]}])?(?P<equals>\s{0,2}(?::?=|%3[Dd]|=>)\s{0,2}(?!=))(?P<quote>\\{0,3}[\"']|)"
+    r"(?<!\w)(?P<name>[A-Za-z_][\w.-]{0,120}(?:\[\w{0,40}\]){0,3})(?:\\?[\"']?[\]}])?(?P<equals>\s{0,2}(?:=>|:?=|%3[Dd])\s{0,2}(?!=))(?P<quote>\\{0,3}[\"']|)"
 )
 _PAIR = re.compile(
     r"(?<!\w)(?P<open>\\{0,3}[\"']|)(?P<name>[A-Za-z_][\w.-]{0,120})(?P<close>\\{0,3}[\"']|)(?P<colon>\s{0,4}:\s{0,4})(?P<quote>\\{0,3}[\"']|)"

@@ -28,11 +28,11 @@ _WEAK = frozenset("key auth sig signature salt seed session sid code nonce login
 # "key" after one of these is a secret key whatever it looks like; after others only if it looks like one.
 _SECRET_KEYS = frozenset(
     "api secret access private account master encryption signing shared preshared auth license licence app client service storage stream "
-    "deploy activation registration integration application crypt hmac wep wpa authentication decryption".split()
+    "deploy activation registration integration application crypt customer hmac wep wpa authentication decryption".split()
 )
 _OTHER_KEYS = frozenset(
     "cache sort partition primary foreign public pub host recv group object index hot short routing idempotency range row order map unique "
-    "known trusted dnssec search send list export import default gpg pgp fetch delete sign hash compose meta super modifier on no lang".split()
+    "known trusted socket surrogate dnssec search send list export import default gpg pgp fetch delete sign hash compose meta super modifier on no lang".split()
 )
 # "password" and its like after one of these is a switch or a number, not a name for a secret.
 _NOT_BEFORE = frozenset(
@@ -45,7 +45,7 @@ _REFERENCE_WORDS = frozenset(
     "undefined publickey keyboard-interactive gssapi plain files keyring file- encrypted inherit".split()
 )
 _VARIABLE = re.compile(
-    r"\$(?:\w+|\{[^{}]{1,200}\}|\(.*|\W?|\{\{.*)|`.*|%\w+%|%[sd]|\{\{.*\}\}|\{\w*\}|<[\w ./:-]{1,60}>|\[\w+\]|[*x•]{3,}|\.[*+].*|\\+[SwWdb][*+]?.*|\[\^.*|\.{3}|\?+",
+    r"\$(?:\w+|\{[^{}]{1,200}\}|\(.*|\W?|\{\{.*)|`.*|%\w+%|%[sd]|\{\{.*\}\}|\{\w*\}|<[\w ./:-]{1,60}>|\[\w+\]|[*xX•]{3,}(?:/\w?)?|\[[\w^-]+\][*+?]?|[A-Za-z_.]+\(.*|\.[*+].*|\\+[SwWdb][*+]?.*|\[\^.*|\.{3}|\?+",
     re.DOTALL,
 )
 _PATH = re.compile(
@@ -57,6 +57,11 @@ _FILE_NAME = re.compile(
 )
 _SOURCE = re.compile(r"(?:env|file|fd|stdin|cmd|vault|arn|ref|secretRef|awskms|gcpkms|pkcs11|keyring|op|ssm|sm)(?::.*)?", re.DOTALL)
 _CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|blake\w{1,3})[:-]", re.IGNORECASE)
+LOGIN_NAME = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd)$")
+LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s:].{2,256}")
+_PLAIN_SIGNS = re.compile(r"[-_./:,@=]")  # of names, versions and paths
+_BASE64_WORD = re.compile(r"(?:base64:)?[A-Za-z0-9+/_-]{32,256}={0,2}")
+_READABLE = re.compile(r"[a-z]{7}|[A-Z]{9}|\d{9}|[0-9a-f]{12}|(?:[-_].*){5}|(.)\1{4}")  # words and numbers that a person joined
 _COUNT = re.compile(r"\d{1,9}(?:\.\d+)?[kKmMgG]?|0x[0-9a-fA-F]{1,4}")
 
 
@@ -98,7 +103,7 @@ def is_secret(name: str, value: str) -> bool:
     if strength == 0 or is_reference(value):
         return False
     if strength == 1:
-        return looks_random(value)
+        return looks_random(value) or looks_chosen(value) or bool(LOGIN_NAME.search(name) and LOGIN.fullmatch(value))
     words = [w.lower() for w in _WORD.findall(name)]
     if words == ["pass"]:
         return value not in ("1", "2", "3")  # of an encoder
@@ -135,6 +140,28 @@ def looks_random(value: str) -> bool:
         return digits > 0 and len(bare) >= 24  # noqa: PLR2004 # 96 bits
     changes = sum(_kind(a) != _kind(b) for a, b in pairwise(bare))
     return (digits >= 2 and changes >= len(bare) / 5) or (digits > 0 and changes >= len(bare) / 3) or _is_coded_login(bare)  # noqa: PLR2004
+
+
+def looks_chosen(value: str) -> bool:
+    """Whether a string looks like a password that a person made up: a letter, a digit and a sign or both cases."""
+    bare = value.strip("\"'\\")
+    kinds = {_kind(c) for c in _PLAIN_SIGNS.sub("", bare)}
+    enough = (0 in kinds and len(kinds) > 2) or ({1, 2} <= kinds and not bare.isascii())  # noqa: PLR2004
+    return 8 <= len(bare) <= 64 and enough and not any(c.isspace() for c in bare)  # noqa: PLR2004
+
+
+def is_bare_key(word: str) -> bool:
+    """Whether a whole argument is a key by its entropy alone: base64 of 24 bytes and more. Digests and ids are not: they are hexadecimal."""
+    if not _BASE64_WORD.fullmatch(word) or word.startswith(("AAAA", "/", "--")) or _READABLE.search(word):
+        return False
+    body = word.rstrip("=")
+    kinds = {_kind(c) for c in body}
+    return (
+        {0, 1, 2} <= kinds
+        and len(set(body)) >= 18  # noqa: PLR2004 # of 64, by chance some 25
+        and sum(c.isdigit() for c in body) >= 3  # noqa: PLR2004
+        and sum(_kind(a) != _kind(b) for a, b in pairwise(body)) >= len(body) / 3
+    )
 
 
 def _kind(char: str) -> int:

@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_reference, is_secret, looks_random, strength_of
-from brainkernel.classify.redact_programs import SHELLS
+from brainkernel.classify.redact_names import (
+    CERTAIN,
+    LOGIN,
+    LOGIN_NAME,
+    REDACTED,
+    is_reference,
+    is_secret,
+    looks_chosen,
+    looks_random,
+    strength_of,
+)
+from brainkernel.classify.redact_programs import NO_CONVENTIONS, SHELLS
 from brainkernel.classify.redact_text import without_header, without_secrets
 
 if TYPE_CHECKING:
@@ -15,8 +26,8 @@ if TYPE_CHECKING:
 
 _OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,80}")
 _NO_PASSWORDS = ("x", "X", "api_token", "x-oauth-basic")  # the user name is the key then
-_LOGIN_OPTION = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd)$")
-_LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s].{2,256}")
+_SETTING = re.compile(r"[A-Z][A-Za-z]+=")  # systemd-run -p CPUWeight=10
+_USER_OPTION = re.compile(r"-[uUl]|--?user(?:name)?(?:=.*)?|--login|-D")
 _TELLING_COMMAND = re.compile(r"(?P<keep>(?:\S{0,64}/)?(?:echo|printf)\s{1,4}(?:-n\s{1,4})?)(?P<secret>.+)", re.DOTALL)
 _LONG = re.compile(r"(?P<name>(?:--?|/)[A-Za-z][\w.:-]{0,120}?)(?P<equals>=|:=)(?P<value>.*)", re.DOTALL)
 _LOOKS_LIKE_OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:=.*)?|-[A-Za-z]", re.DOTALL)
@@ -187,8 +198,12 @@ def _general_option(run: Run, index: int, following: str | None) -> int:
         return 1
     if _HEADER_OPTION.fullmatch(word) and ":" in following:
         run.put(index + 1, without_header(following))
-    elif _LOGIN_OPTION.search(word) and _LOGIN.fullmatch(following):
+    elif LOGIN_NAME.search(word) and LOGIN.fullmatch(following):
         run.put(index + 1, login_by(":", following))
+    elif told := _told_by(word, following):
+        run.put(index + 1, told)
+    elif _is_unknown_password(run, word, following):
+        run.put(index + 1, REDACTED)
     elif len(word) > 2 and not _LOOKS_LIKE_OPTION.fullmatch(following) and is_secret(word, following):  # noqa: PLR2004 # "-p"
         shown = without_secrets(following) if "://" in following or "=" in following else following
         run.put(index + 1, shown if shown != following else REDACTED)
@@ -199,11 +214,33 @@ def _attached_value(name: str, value: str) -> str | None:
     # What to show for --name=value; None if the text of it is to decide.
     if _HEADER_OPTION.fullmatch(name):
         return without_header(value)
-    if "pass" in name and name.endswith(("eval", "command", "cmd")) and (telling := _TELLING_COMMAND.fullmatch(value)):
-        return telling["keep"] + REDACTED
-    if _LOGIN_OPTION.search(name) and _LOGIN.fullmatch(value):
+    if told := _told_by(name, value):
+        return told
+    if LOGIN_NAME.search(name) and LOGIN.fullmatch(value):
         return login_by(":", value)
     return REDACTED if "://" not in value and is_secret(name, value) else None
+
+
+# --passwordeval "echo SECRET"
+def _told_by(name: str, value: str) -> str | None:
+    if "pass" not in name or not name.endswith(("eval", "command", "cmd")):
+        return None
+    telling = _TELLING_COMMAND.fullmatch(value)
+    return telling["keep"] + REDACTED if telling else None
+
+
+# Of a program that we do not know: "-p SOMETHING" that looks like a password, or stands beside "-u SOMEBODY" and is neither a port
+# nor a word nor a file nor a setting.
+def _is_unknown_password(run: Run, option: str, value: str) -> bool:
+    if option not in ("-p", "-P", "-w", "-pw") or run.conventions is not NO_CONVENTIONS:
+        return False
+    if _PORTS.fullmatch(value) or " " in value or value[:1] in "-+" or _SETTING.match(value) or is_reference(value):
+        return False
+    if looks_chosen(value) and not set(value) & set("/."):
+        return True
+    words = run.words[run.start + 1 : run.end]
+    users = [w for w, after in pairwise(words) if _USER_OPTION.fullmatch(w) and not after.startswith("-")]
+    return any(len(w) == 2 or not value.isalpha() for w in users)  # noqa: PLR2004 # "status --user -p MainPID"
 
 
 def _is_shell_text(run: Run, index: int) -> bool:

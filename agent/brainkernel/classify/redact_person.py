@@ -35,6 +35,7 @@ _UNIT_SUFFIXES = frozenset("service socket timer mount automount slice scope tar
 _MAIL_OPTION = re.compile(
     r"mail|^-{0,2}(?:from|to|cc|bcc|recipient|sender|reply-to|local-user|r|R|f|t|mf|mt)$|^--(?:author|committer|encrypt-to)"
 )
+_LOGIN_ON_HOST = re.compile(r"(?<![\w.+%/@:-])(?P<name>[A-Za-z]{1,32}[._][A-Za-z]{2,32})(?=@[\w\[<])")  # first.last, as in a directory
 _SSH_LIKE = frozenset("ssh scp sftp rsync mosh sshfs ssh-copy-id autossh git sshuttle rsnapshot borg restic lftp telnet rlogin".split())
 
 _IPV4 = re.compile(r"(?<![\w.])(?P<ip>(?:\d{1,3}\.){3}\d{1,3})(?!\w|\.\d|[-~+]\w)")
@@ -68,6 +69,8 @@ def without_person(text: str, *, names: frozenset[str] = frozenset(), option: st
             text = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", USER, text)
     if "@" in text or "%40" in text:
         text = _MAIL.sub(lambda m: _mail(m, option, program), text)
+        if program in _SSH_LIKE:
+            text = _LOGIN_ON_HOST.sub(USER, text)
     if "." in text:
         text = _IPV4.sub(_address, text)
     return _IPV6.sub(_address, text) if text.count(":") > 1 else text
@@ -84,7 +87,7 @@ def _is_person(match: re.Match[str]) -> bool:
 
 def _mail(match: re.Match[str], option: str, program: str) -> str:
     local, domain, path = match["local"], match["domain"], match["path"] or ""
-    if match["top"].lower() in _UNIT_SUFFIXES:
+    if match["top"].lower() in _UNIT_SUFFIXES or domain.endswith(".gserviceaccount.com"):
         return match[0]
     is_mail = bool(_MAIL_OPTION.search(option))
     if local.lower() in ROLES and not is_mail:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_reference, is_secret, strength_of
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _PATH = re.compile(r"/(?!/)|~|\./|\.\./")
 _NAMED_LOGIN = re.compile(r"(?:username|user|role|role_id|mount|path|login|name)=")
+_SETS_PASSWORD = re.compile(r"(?i)(?:set|change|reset|update)[-_.]?(?:user[-_.]?)?(?:password|passwd|pw)$")
 _SETTERS = frozenset(("set", "config", "configure", "config:set", "set-env", "setenv"))
 
 
@@ -22,11 +23,7 @@ def look_at_plain_words(run: Run) -> None:
     """Redact the plain words (neither options nor their values) that are secrets by where they stand."""
     plain = [i for i in run.plain if i not in run.done]
     conventions, present = run.conventions, run.present
-    for argument in conventions.of("word", present):
-        condition = conventions.clauses["word"][argument]
-        at = next((n for n, i in enumerate(plain) if run.words[i] == condition), -1)
-        for number in argument.split(","):
-            _redact_nth(run, plain[at + 1 :], int(number))
+    _by_number(run, plain)
     for argument in conventions.of("after", present):
         key, _, numbers = argument.rpartition(":")
         found = next((n for n, i in enumerate(plain) if run.words[i] == key or run.words[i].endswith(f".{key}")), None)
@@ -44,6 +41,15 @@ def look_at_plain_words(run: Run) -> None:
                 run.put(index, login_by(":", run.words[index]))
     _lists(run, plain)
     _settings(run, plain)
+
+
+def _by_number(run: Run, plain: list[int]) -> None:
+    conventions, present = run.conventions, run.present
+    for argument in conventions.of("word", present):
+        condition = conventions.clauses["word"][argument]
+        at = next((n for n, i in enumerate(plain) if run.words[i] == condition), -1)
+        for number in argument.split(","):
+            _redact_nth(run, plain[at + 1 :], int(number))
 
 
 def _after(run: Run, plain: list[int], key: str) -> list[int]:
@@ -92,10 +98,18 @@ def _lists(run: Run, plain: list[int]) -> None:
                 and not _NAMED_LOGIN.match(run.words[index])
             ):
                 run.put(index, f"{name}={REDACTED}")
+    _pairs_and_ends(run, plain)
+
+
+def _pairs_and_ends(run: Run, plain: list[int]) -> None:
+    conventions, present = run.conventions, run.present
     if any(k in present for k in conventions.of("pairs", present)):
         for key, index in pairwise(plain):
             if is_secret(run.words[key], run.words[index]) and "=" not in run.words[key]:
                 run.put(index, REDACTED)
+    for sign, index in product(conventions.of("prefix", present), plain):
+        if run.words[index].startswith(sign):
+            run.put(index, sign + REDACTED)
     for prefix in conventions.of("last", present):
         if any(run.words[i].startswith(prefix) for i in plain[:-1]) and not is_reference(run.words[plain[-1]]):
             run.put(plain[-1], REDACTED)
@@ -103,7 +117,10 @@ def _lists(run: Run, plain: list[int]) -> None:
 
 def _settings(run: Run, plain: list[int]) -> None:
     # "config set NAME SECRET", of whatever program: npm, git, yarn, gcloud, uci, ...
-    seen_setter = False
+    setter = next((n for n, i in enumerate(plain) if _SETS_PASSWORD.search(run.words[i])), len(plain))
+    if len(plain) > setter + 2 and not is_reference(run.words[plain[-1]]):  # who, and the password
+        run.put(plain[-1], REDACTED)
+    seen_setter = run.program in _SETTERS
     for key, index in pairwise(plain):
         seen_setter = seen_setter or run.words[key] in _SETTERS
         name = run.words[key]

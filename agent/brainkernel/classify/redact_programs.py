@@ -17,6 +17,7 @@ One line per family: the programs, then clauses separated by "|", each a word an
     word 2,5         these plain words (-1: the last) are secrets
     after X:1,2      these plain words after the word X are
     all put          every value of NAME=SECRET after this word;  pairs create: NAME SECRET by turns
+    prefix >@SETUSER  what follows this sign in a plain word
     last bearer      the last plain word, if one before begins with this
     bundle kLs       letters that may stand before one of its options in one argument (-sku)
 
@@ -33,7 +34,7 @@ mysql mariadb mysqldump mariadb-dump mysqladmin mariadb-admin mysqlimport mariad
 mycli mydumper myloader innotop | value -p
 psql pg_dump pg_dumpall pg_restore createdb dropdb createuser dropuser vacuumdb reindexdb clusterdb pg_basebackup pg_receivewal pgbench pgcli | flag --password -W
 mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles | value -p --sslPEMKeyPassword
-redis-cli valkey-cli keydb-cli redis-benchmark valkey-benchmark | value -a --pass | after auth:-1 AUTH:-1 requirepass:1 masterauth:1 | takes -h -p -n -u -r -i | flag --askpass
+redis-cli valkey-cli keydb-cli redis-benchmark valkey-benchmark | value -a --pass | after auth:-1 AUTH:-1 requirepass:1 masterauth:1 | prefix >@SETUSER <@SETUSER #@SETUSER >@setuser <@setuser | takes -h -p -n -u -r -i | flag --askpass
 memcstat memccapable memccat | value -p --password
 influx influx_inspect | value -password --password -t | takes -host -port -u
 cqlsh cqlsh.py cassandra-stress nodetool cypher-shell neo4j-shell hdbsql arangosh couchbase-cli cbbackupmgr cbq beeline mclient vsql nzsql ysqlsh dsbulk | value -p -pw -w | value -P@cbq
@@ -51,7 +52,7 @@ sshpass | value -p
 ssh-keygen | value -N -P
 puttygen | value --old-passphrase --new-passphrase
 plink pscp psftp putty winscp | value -pw
-smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool net wbinfo winexe sharesec pth-smbclient pth-winexe samba-tool wmic | word 2@smbclient | percent -U --user -a --authenticate | after create:2@samba-tool | value --newpassword | takes -W -I -p -c -L -t -D -m -T -d -s -l -n -A
+smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool net wbinfo winexe sharesec pth-smbclient pth-winexe samba-tool wmic | word 2@smbclient | percent -U --user -a --authenticate | after create:2@samba-tool user:2@net | value --newpassword | takes -W -I -p -c -L -t -D -m -T -d -s -l -n -A
 smbmap enum4linux enum4linux-ng ldapdomaindump bloodhound-python evil-winrm crackmapexec cme nxc netexec certipy certipy-ad kerbrute bloodyAD windapsearch lsassy donpapi coercer sprayhound | value -p -H@crackmapexec -H@cme -H@nxc -H@netexec -H@evil-winrm --hash --hashes -hashes
 hydra medusa ncrack patator crowbar brutespray | value -p --pass
 psexec.py wmiexec.py smbexec.py atexec.py dcomexec.py secretsdump.py mssqlclient.py GetUserSPNs.py GetNPUsers.py getTGT.py getST.py lookupsid.py samrdump.py reg.py services.py smbclient.py smbserver.py addcomputer.py ticketer.py ntlmrelayx.py rpcdump.py GetADUsers.py changepasswd.py impacket-psexec impacket-wmiexec impacket-smbexec impacket-secretsdump impacket-getTGT impacket-mssqlclient impacket-GetUserSPNs impacket-smbclient impacket-smbserver impacket-changepasswd impacket-lookupsid impacket-GetNPUsers | value -hashes -aesKey -nthash -password -computer-pass -newpass | colon first
@@ -80,9 +81,14 @@ etcdctl | colon --user | colon first@user
 npm yarn pnpm bun | value --otp
 pip pip3 twine flit hatch pdm poetry conda mamba gem cargo nuget dotnet mvn gradle gradlew sbt conan vsce ovsx | value -p@upload -p@publish -p@login -p@twine -a@publish -k@push | after pypi-token:1 | takes -r -u
 nuget dotnet | value -ApiKey --api-key -k@nuget
+gem | value -k --key
+mkdir cp install rsync cpio pax mv tar touch git pytest py.test less lpr lp lpstat cancel journalctl systemctl ps pgrep lsof top sudo xxd mpirun mpiexec | flag -p | takes -P -u -U
+ccrypt ccencrypt ccdecrypt mcrypt aescrypt | value -K -k -p --key
+netlify | value --auth
+elasticsearch-users elasticsearch-reset-password | value -p
 composer poetry | last http-basic pypi-token github-oauth gitlab-token gitlab-oauth bearer bitbucket-oauth
 cargo | after login:1
-xfreerdp xfreerdp3 wlfreerdp sdl-freerdp freerdp mstsc wfreerdp | slashopt p password pass gp gateway-password pth reconnect-cookie
+xfreerdp xfreerdp3 wlfreerdp sdl-freerdp freerdp mstsc wfreerdp | value -p | slashopt p password pass gp gateway-password pth reconnect-cookie
 rdesktop | value -p
 x11vnc vncserver Xvnc tightvncserver tigervncserver wayvnc | value -passwd -viewpasswd -storepasswd
 vncdo vncdotool | value -p --password

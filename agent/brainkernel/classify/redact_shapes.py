@@ -29,6 +29,7 @@ _TOKENS = (
     r"eyJ[\w-]{8,8192}\.[\w-]{4,8192}(?:\.[\w-]{0,8192}){0,3}", r"(?:eyJ|ewog)[A-Za-z0-9+/_=-]{60,8192}",  # JWT, and JSON in base64
     r"(?:b3BlbnNzaC1rZXktdjE|LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,40}UFJJVkFURSBLRVk)[A-Za-z0-9+/=]{16,8192}", r"MII[EJC][A-Za-z0-9+/=\\]{200,8192}",  # a private key's base64
     r"(?i:otpauth-migration://)\S{8,1024}", r"[\w~.-]{3}8Q~[\w~.-]{31,34}", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,200}",
+    r"(?=[A-Z-]*\d)(?=[\d-]*[A-Z])(?:[A-Z0-9]{5}-){3,5}[A-Z0-9]{5}(?![\w-])",  # a product's key
     r"(?:rdme|shippo_live|scw|SCWSECRET|pnu|p8e|sl|t1|tfp|v2\.local|v4\.local)_[A-Za-z0-9]{24,128}", r"\$ANSIBLE_VAULT;[\w.;]{3,40}",
 )  # fmt: skip
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_TOKENS)})")
@@ -57,10 +58,17 @@ _STREAM_NAME = re.compile(r"[a-z]{1,24}\d{0,4}")
 _TELEGRAM = re.compile(r"(?P<keep>api\.telegram\.org/(?:file/)?bot)(?P<secret>[\w:-]{8,128})")
 
 
+# The words of a wallet's seed (BIP 39): 12 to 24 of them, three to eight letters each. Sentences have shorter ones between.
+_MNEMONIC_BLANKS = (11, 14, 17, 20, 23)
+_MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}")
+
+
 def without_shapes(text: str) -> str:
     """Replace tokens, private keys and webhook addresses that are known by their form."""
     if "PRIVATE KEY" in text or "PuTTY-User" in text:
         text = _PEM.sub(lambda m: f"{m['begin']}{REDACTED}{m['end']}", text)
+    if text.count(" ") in _MNEMONIC_BLANKS and _MNEMONIC.fullmatch(text):
+        return REDACTED
     if "/" in text:
         text = _WEBHOOKS.sub(lambda m: m["keep"] + REDACTED, text)
         text = _TELEGRAM.sub(lambda m: m["keep"] + REDACTED, text)

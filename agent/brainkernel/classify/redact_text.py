@@ -6,12 +6,12 @@ import re
 from urllib.parse import unquote
 
 from brainkernel.classify.redact_fields import SIMPLE_WORD, without_assignments, without_pairs
-from brainkernel.classify.redact_names import REDACTED, is_reference, is_secret, looks_random
+from brainkernel.classify.redact_names import REDACTED, is_reference, is_secret, looks_random, strength_of
 from brainkernel.classify.redact_shapes import without_shapes
 
 _SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,30}:(?://|\\/\\/)|(?<![\w:/])//(?=[^\s/@]{1,128}:[^\s@]{1,256}@)")
 _HOST_AND_QUERY = re.compile(r"[\w.-]{1,253}(?::\d{1,5})?\?")
-_HOST = re.compile(r"(?:[\w.-]+|\[[0-9A-Fa-f:.]+\]|\$\{?\w+\}?)(?::\d{1,5}|:\w*)?(?:[,/?#)\\\s\"';]|$)")
+_HOST = re.compile(r"(?:[\w.-]+|(?=/)|\[[0-9A-Fa-f:.]+\]|\$\{?\w+\}?)(?::\d{1,5}|:\w*)?(?:[,/?#)\\\s\"';]|$)")
 _LOGIN_CHARS = 2048  # of an address are looked at
 _OPTION_CHARS = 128
 _URL_END = re.compile(r"[\s\"'<>`]")
@@ -38,6 +38,10 @@ _SQL = re.compile(
 _CALL = re.compile(
     r"(?P<keep>(?:\b(?:auth|login|authenticate|logon|unlockAccount|changeUserPassword|set_?credentials|auth\s?=\s?)\(\s{0,3}|(?:\bPDO|\bconnect|mysqli|mysqli_connect)\(\s{0,3}[^,()]{1,256},\s{0,3})"
     r"[^,()]{1,256},\s{0,3}\\{0,3}[\"'])(?P<secret>[^\"'\\]{1,256})"
+)
+_HASHES = re.compile(  # Hash::make('SECRET'), create_superuser('name', 'mail', 'SECRET')
+    r"(?P<keep>(?i:\bhash(?:::|\.)make|\b\w{0,24}(?:_|set|hash|check|verify|make)(?:password|passwd|superuser)\w{0,8})\((?:[^()\"']{0,64}[\"'][^()\"']{0,64}[\"'],){0,3}\s{0,3}\\{0,3}[\"'])"
+    r"(?P<secret>[^\"'\\]{1,256})(?=\\{0,3}[\"']\s{0,3}[),])"
 )
 _NETRC = re.compile(
     r"(?P<keep>(?i:(?:login|user(?:name)?|machine|ssid|identity)\s{1,3}\S{1,128}\s{1,3}(?:\S{1,40}\s{1,3}){0,2}(?:password|passwd|psk)\s{1,3}))(?P<secret>\S{1,256})"
@@ -76,9 +80,18 @@ def without_secrets(text: str, *, whole: bool = True) -> str:
 def without_header(text: str) -> str:
     """Replace the value of an HTTP header line whose name says that it is secret."""
     match = _HEADER.match(text)
-    if match is None or not is_secret(match["name"], match["secret"]) or match["name"].lower() in ("authorization", "cookie"):
+    if match is None or not _is_secret_header(match["name"], match["secret"]) or match["name"].lower() in ("authorization", "cookie"):
         return without_secrets(text)
     return text[: match.end("keep")] + _kept_scheme(match["secret"])
+
+
+# The keys of headers are credentials, whatever they look like; those that are not are known by name.
+def _is_secret_header(name: str, value: str) -> bool:
+    return is_secret(name, value) or (
+        name.lower().endswith(("key", "auth", "api"))
+        and (strength_of(name) > 0 or name.lower().endswith("api"))
+        and not is_reference(value)
+    )
 
 
 def _kept_scheme(value: str) -> str:
@@ -104,6 +117,7 @@ def _without_phrases(text: str) -> str:
         text = _BEARER.sub(lambda m: m["keep"] + REDACTED if looks_random(m["secret"]) else m[0], text)
     if "'" in text or '"' in text:
         text = _CALL.sub(_keep_and_redact, text)
+        text = _HASHES.sub(_keep_and_redact, text)
         text = _SQL.sub(lambda m: m[0] if is_reference(m["secret"]) else f"{m['keep']}{m['quote']}{REDACTED}{m['end']}", text)
     if "ass" in low or "psk" in low:
         text = _NETRC.sub(_keep_and_redact, text)

