@@ -97,11 +97,9 @@ static __always_inline __u32 fill_lineage(struct ancestor *lineage, struct task_
 	return i;
 }
 
-/* Take a token of this cgroup's bucket. Two CPUs at once may take the same one: a token too many, never a count. */
 static __always_inline bool admitted(struct cpu_counters *c, __u64 cgroup_id, __u64 now_ns)
 {
 	struct bucket empty = {}, *bucket;
-	__u64 due_ns;
 
 	if (!settings.token_interval_ns)
 		return true;
@@ -114,13 +112,7 @@ static __always_inline bool admitted(struct cpu_counters *c, __u64 cgroup_id, __
 		COUNT(c->failures[FAILURE_BUCKET]);
 		return true;
 	}
-	due_ns = bucket->due_ns > now_ns ? bucket->due_ns : now_ns;
-	if (due_ns - now_ns + settings.token_interval_ns > settings.token_depth_ns) {
-		COUNT(bucket->suppressed);
-		return false;
-	}
-	bucket->due_ns = due_ns + settings.token_interval_ns;
-	return true;
+	return take_token(bucket, now_ns, settings.token_interval_ns, settings.token_depth_ns);
 }
 
 /* Append filename and argv to the payload. The return value is the size of the record. */

@@ -3,6 +3,7 @@
  * The kernel side: what it keeps, and where each program is.
  *
  * common  counters, wakeups, and what several programs read of a task
+ * bucket  how many records one cgroup may have
  * siphash the hash of argv
  * exec    a program began: the gate, flood control, the record
  * exit    a process ended
@@ -131,6 +132,7 @@ struct {
 	__type(value, __u32);
 } abilities SEC(".maps");
 
+#include "bucket.h"
 #include "common.bpf.h"
 #include "siphash.bpf.h"
 #include "exec.bpf.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * The kernel side where there is no BTF: compiled on the host by bcc, after bpf/event.h.
+ * The kernel side where there is no BTF: compiled on the host by bcc, after bpf/event.h and bpf/bucket.h.
  *
  * Tracepoint fields and helpers only, no struct of the kernel is read: their offsets come from whatever headers are
  * installed, and those of another build or configuration compile and then read the wrong bytes. Tracepoints describe
@@ -25,6 +25,7 @@ struct start {
 /* In the order of enum event_kind, from 1. */
 struct sent {
 	u64 seen;
+	u64 suppressed;
 	u64 failed;
 };
 
@@ -44,6 +45,28 @@ static __always_inline void count(u32 kind, int failed)
 	if (failed)
 		book->failed++;
 }
+
+#ifdef TOKEN_INTERVAL_NS
+BPF_TABLE("lru_hash", u64, struct bucket, buckets, 4096);
+
+static __always_inline int is_suppressed(u64 cgroup_id, u64 now_ns)
+{
+	struct bucket empty = {}, *bucket = buckets.lookup_or_try_init(&cgroup_id, &empty);
+	u32 kind = EVENT_EXEC;
+	struct sent *book = books.lookup(&kind);
+
+	if (!bucket || !book || take_token(bucket, now_ns, TOKEN_INTERVAL_NS, TOKEN_DEPTH_NS))
+		return 0;
+	book->seen++;
+	book->suppressed++;
+	return 1;
+}
+#else
+static __always_inline int is_suppressed(u64 cgroup_id, u64 now_ns)
+{
+	return 0;
+}
+#endif
 
 static __always_inline void fill(struct event_header *header, u32 tgid, u32 kind)
 {
@@ -127,6 +150,10 @@ TRACEPOINT_PROBE(sched, sched_process_exec)
 		return 0;
 	__builtin_memset(e, 0, __builtin_offsetof(struct exec_event, payload));
 	fill(&e->header, thread >> 32, EVENT_EXEC);
+	if (is_suppressed(e->header.cgroup_id, e->header.time_ns)) {
+		starting.delete(&filed);
+		return 0;
+	}
 	e->uid = e->euid = (u32)ids;
 	e->loginuid = ~0U;
 	bpf_get_current_comm(e->comm, COMM_BYTES);

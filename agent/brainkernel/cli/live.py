@@ -144,6 +144,8 @@ def event_object(event: ProcessEvent) -> dict[str, Any]:
         thing["ppid"] = event.parent.tgid
     elif isinstance(event, Exit):
         thing["exit_code"] = event.exit_code
+        if event.cpu_ns is not None:
+            thing |= {"cpu_ns": event.cpu_ns, "run_delay_ns": event.run_delay_ns, "max_rss_bytes": event.max_rss_bytes}
     else:
         thing |= {"cgroup_id": event.cgroup_id, "count": event.count}
     return _safe(thing)

@@ -20,6 +20,9 @@ from brainkernel.sense import hostcheck, wire
 from brainkernel.sense.stream import StreamLoader, StreamOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from brainkernel.clock import Clock
     from brainkernel.sense.loader import Fates, KernelCounters
     from brainkernel.sense.runqueue import Histogram
 
@@ -36,9 +39,9 @@ _LIMITS = (
     "file, start time and lineage come from /proc: of a program that ends before it is looked up, the file is the one that has its name now",
     "arguments are read when execve is called, 48 of 512 bytes each: a page that is not in memory leaves them to /proc",
     "known programs are recognised after they were read, not in the kernel: each start costs about half a millisecond",
-    "flood control is not available",
+    "flood control counts known programs, too: of a cgroup that starts more than 200 programs per second the others are not reported",
     "the run delay of a process is that of its leading thread alone; run-queue waits cost three probes instead of one",
-    "a process whose leading thread ends first is reported as ended then, and no exit code is seen",
+    "a process whose leading thread ends first is reported as ended then, and neither its exit code nor what it used is seen",
 )
 
 
@@ -48,9 +51,9 @@ class BccLoader(StreamLoader):
     name = "bcc"
     limits = _LIMITS
 
-    def __init__(self, options: StreamOptions | None = None, source_file: Path = SOURCE_FILE) -> None:
+    def __init__(self, options: StreamOptions | None = None, clock: Clock | None = None, source_file: Path = SOURCE_FILE) -> None:
         """Nothing happens before `open`."""
-        super().__init__(options)
+        super().__init__(options, clock)
         self._source_file = source_file
         self._bpf: Any = None
         self._waiting: deque[bytes] = deque()
@@ -70,6 +73,10 @@ class BccLoader(StreamLoader):
             msg = f"bcc is missing ({error}); install python3-bpfcc (Debian's; what PyPI calls bcc is something else)"
             raise SenseError(msg) from None
         cflags = ["-w", *(["-DRUN_QUEUE"] if self._options.run_queue else [])]
+        rate, burst = self._options.tokens
+        if rate:
+            interval_ns = 1_000_000_000 // rate
+            cflags += [f"-DTOKEN_INTERVAL_NS={interval_ns}ULL", f"-DTOKEN_DEPTH_NS={interval_ns * burst}ULL"]
         with contextlib.ExitStack() as stack:
             try:
                 self._bpf = bcc.BPF(text=self._source_file.read_bytes(), cflags=cflags)
@@ -126,7 +133,8 @@ class BccLoader(StreamLoader):
             per_cpu = books[ctypes.c_int(_KINDS[kind])]
             seen, failed = sum(cpu.seen for cpu in per_cpu), sum(cpu.failed for cpu in per_cpu)
             failed_of_all += failed
-            kinds[kind] = replace(fates, seen=seen, failed=fates.failed + failed)
+            suppressed = sum(cpu.suppressed for cpu in per_cpu)
+            kinds[kind] = replace(fates, seen=seen, suppressed=suppressed, failed=fates.failed + failed)
         return replace(
             counters,
             exec=kinds["exec"],
@@ -134,6 +142,11 @@ class BccLoader(StreamLoader):
             fork=kinds["fork"],
             failures={**counters.failures, "ring_full": failed_of_all},
         )
+
+    def _suppressed(self) -> Mapping[int, int]:
+        if self._bpf is None or not self._options.tokens[0]:
+            return {}
+        return {key.value: bucket.suppressed for key, bucket in self._bpf[b"buckets"].items()}
 
     def run_queue(self) -> Histogram | None:
         """Sum the histograms of all CPUs."""

@@ -37,6 +37,16 @@ def read_cgroup(proc: Path, tgid: int) -> str | None:
         return None
 
 
+def read_cgroup_id(mounts: CgroupMounts, path: str) -> int:
+    """The id of a cgroup by its path; 0 if it is gone, or where processes are not placed in the unified hierarchy."""
+    if mounts.unified is None or mounts.has_named:
+        return 0
+    try:
+        return os.stat(f"{mounts.unified}{path}").st_ino  # noqa: PTH116 # event path
+    except OSError:
+        return 0
+
+
 @dataclass(frozen=True, slots=True)
 class CgroupMounts:
     """Where the hierarchies are that name a process's place."""

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Self
 
 from brainkernel.clock import SystemClock
 from brainkernel.errors import SenseError
-from brainkernel.model import Suppressed
 from brainkernel.sense import hostcheck, wire
 from brainkernel.sense.assembly import EventAssembly
 from brainkernel.sense.cgroups import CgroupPaths, read_mounts
@@ -24,7 +23,7 @@ from brainkernel.sense.suppression import SuppressionNotices
 from brainkernel.sense.tasksnapshot import TaskSnapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from brainkernel.clock import Clock
     from brainkernel.model import Exec, Identity, ProcessEvent, TaskSample
@@ -40,7 +39,6 @@ _BUCKETS_MAX = 4096  # as declared in bpf/probe.bpf.c
 _RING_BYTES_PER_CPU = 512 * 1024
 _RING_BYTES_MIN, _RING_BYTES_MAX = 1 << 20, 16 << 20
 _SNAPSHOT_READ_BYTES = 1 << 16
-_NOTICE_INTERVAL_NS = 250_000_000
 _INABILITIES = {
     wire.Ability.QUEUE_CLOCK: "run-queue wait is measured by two probes per switch instead of one: the kernel lacks CONFIG_SCHED_INFO or CONFIG_FAIR_GROUP_SCHED",
     wire.Ability.RUN_DELAY: "the run delay of tasks reads 0: the kernel lacks CONFIG_SCHED_INFO",
@@ -82,8 +80,6 @@ class CoreLoader:
         self._received: dict[type[wire.Record], int] = dict.fromkeys(_KINDS, 0)
         self._undecodable = 0
         self._notices = SuppressionNotices()
-        self._noticed_ns = 0
-        self._suppressed_total = 0
         self._followed: set[int] = set()
         self._snapshot = TaskSnapshots(mmap.PAGESIZE)
         self.limits: tuple[str, ...] = ()
@@ -190,20 +186,11 @@ class CoreLoader:
                 ended.add((record.tgid, record.start_ns))
         event_of = self._assembly.event_of
         events: list[ProcessEvent] = [event_of(record, ended) for record in records]
-        now_ns = self._clock.boot_ns()
-        if now_ns - self._noticed_ns >= _NOTICE_INTERVAL_NS:
-            self._noticed_ns = now_ns
-            events.extend(self._suppressed(now_ns))
+        events.extend(self._notices.due(self._clock.boot_ns(), lambda: self.counters().exec.suppressed, self._suppressed))
         return events
 
-    def _suppressed(self, now_ns: int) -> Iterator[Suppressed]:
-        total = self.counters().exec.suppressed
-        if total == self._suppressed_total:
-            return
-        self._suppressed_total = total
-        by_cgroup = {_U64.unpack(key)[0]: wire.BUCKET.struct.unpack(value)[1] for key, value in self._buckets.items(_BUCKETS_MAX)}
-        for cgroup_id, count in self._notices.since_last(total, by_cgroup):
-            yield Suppressed(time_ns=now_ns, cgroup_id=cgroup_id, count=count)
+    def _suppressed(self) -> dict[int, int]:
+        return {_U64.unpack(key)[0]: wire.BUCKET.struct.unpack(value)[1] for key, value in self._buckets.items(_BUCKETS_MAX)}
 
     def remember(self, identity: Identity, *, always: bool = False) -> None:
         """Put it into the gate's map; an identity without a file cannot be, and is reported each time."""

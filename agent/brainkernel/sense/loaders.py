@@ -28,7 +28,7 @@ def live_loaders(
         from brainkernel.sense.bcc import BccLoader  # noqa: PLC0415 # as above
         from brainkernel.sense.stream import StreamOptions  # noqa: PLC0415 # as above
 
-        return BccLoader(StreamOptions(all_events=all_events, run_queue=run_queue, proc=proc))
+        return BccLoader(StreamOptions(all_events=all_events, run_queue=run_queue, proc=proc), clock)
 
     def netlink() -> Loader:
         from brainkernel.sense.netlink import NetlinkLoader  # noqa: PLC0415 # as above

@@ -14,14 +14,15 @@ import struct
 import time
 from typing import TYPE_CHECKING
 
-from brainkernel.clock import SystemClock
 from brainkernel.errors import SenseError
 from brainkernel.sense import wire
+from brainkernel.sense.cgroups import read_cgroup, read_cgroup_id, read_mounts
 from brainkernel.sense.stream import StreamLoader, StreamOptions
+from brainkernel.sense.tokenbuckets import TokenBuckets
 from brainkernel.sense.usergate import Fate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from brainkernel.clock import Clock
 
@@ -47,7 +48,7 @@ _LIMITS = (
     "a program that ends before it is looked up in /proc is not seen (it is counted as failed): very short ones, mostly",
     "the arguments are those that /proc shows when the event is read: a program may have changed them by then",
     "known programs are recognised after they were read, not in the kernel: each start costs about half a millisecond",
-    "flood control is not available",
+    "flood control counts known programs, too: of a cgroup that starts more than 200 programs per second the others are not looked at",
     "run-queue waits of the host are not seen; the run delay of a process is that of its leading thread alone",
     "a process whose leading thread ends first is reported as ended then",
 )
@@ -61,8 +62,9 @@ class NetlinkLoader(StreamLoader):
 
     def __init__(self, options: StreamOptions | None = None, clock: Clock | None = None) -> None:
         """Nothing happens before `open`."""
-        super().__init__(options)
-        self._clock = clock or SystemClock()
+        super().__init__(options, clock)
+        self._buckets = TokenBuckets(*self._options.tokens)
+        self._mounts = read_mounts(self._options.proc)
         self._socket: socket.socket | None = None
         self._is_listening = False
         self._next_seq: dict[int, int] = {}  # by CPU
@@ -150,6 +152,14 @@ class NetlinkLoader(StreamLoader):
             if record is not None:
                 records.append(record)
         return records
+
+    def _admits(self, record: wire.ExecRecord) -> bool:
+        path = read_cgroup(self._options.proc, record.tgid)
+        # Who is gone is not looked up either.
+        return path is None or self._buckets.admits(read_cgroup_id(self._mounts, path), record.time_ns)
+
+    def _suppressed(self) -> Mapping[int, int]:
+        return self._buckets.suppressed
 
     # Each CPU numbers what it tells, so a gap is an exact count. Nobody knows of which kind the lost ones were (thread
     # starts and changes of uid are numbered, too); they count as execs, which is the worst they can have been.

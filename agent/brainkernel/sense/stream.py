@@ -8,14 +8,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from brainkernel.clock import SystemClock
 from brainkernel.sense import wire
 from brainkernel.sense.processbook import ProcessBook
 from brainkernel.sense.proctasks import read_tasks
+from brainkernel.sense.suppression import SuppressionNotices
 from brainkernel.sense.usergate import Fate, UserGate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
+    from brainkernel.clock import Clock
     from brainkernel.model import Exec, Identity, ProcessEvent, TaskSample
     from brainkernel.sense.loader import KernelCounters
     from brainkernel.sense.runqueue import Histogram
@@ -27,8 +30,15 @@ class StreamOptions:
 
     all_events: bool = False  # the gate keeps nothing back, forks are reported
     own_tgids: tuple[int, ...] = field(default_factory=lambda: (os.getpid(),))
+    exec_records_per_s: int = 200  # per cgroup, once the burst is spent; 0: no limit
+    exec_records_burst: int = 1000
     run_queue: bool = True
     proc: Path = Path("/proc")
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Rate and burst of flood control: none for whoever wants all events."""
+        return (0, 0) if self.all_events else (self.exec_records_per_s, self.exec_records_burst)
 
 
 class StreamLoader(ABC):
@@ -37,9 +47,11 @@ class StreamLoader(ABC):
     name: str
     limits: tuple[str, ...]
 
-    def __init__(self, options: StreamOptions | None = None) -> None:
+    def __init__(self, options: StreamOptions | None = None, clock: Clock | None = None) -> None:
         """Nothing happens before `open`."""
         self._options = options or StreamOptions()
+        self._clock = clock or SystemClock()
+        self._notices = SuppressionNotices()
         self._book = ProcessBook(self._options.proc)
         self._gate = UserGate(all_events=self._options.all_events)
         self._is_open = False
@@ -81,6 +93,15 @@ class StreamLoader(ABC):
     def _read(self, limit: int) -> list[wire.Record]:
         """What waits, oldest first; losses are entered in the gate's books here."""
 
+    def _admits(self, record: wire.ExecRecord) -> bool:
+        # Asked before /proc is, where all the time goes; the kernel side may have asked already.
+        del record
+        return True
+
+    @abstractmethod
+    def _suppressed(self) -> Mapping[int, int]:
+        """How many execs flood control held back, by cgroup."""
+
     def drain(self, limit: int = 512) -> list[ProcessEvent]:
         """Take what waits. Whose end is among it is not looked up: /proc has nothing, or another process of that pid."""
         records = self._read(limit)
@@ -91,7 +112,8 @@ class StreamLoader(ABC):
             if isinstance(record, wire.ExitRecord):
                 ended.add(record.tgid)
         events = (self._event_of(record, is_gone) for record, is_gone in zip(records, reversed(gone), strict=True))
-        return [event for event in events if event is not None]
+        told: list[ProcessEvent] = [event for event in events if event is not None]
+        return told + self._notices.due(self._clock.boot_ns(), lambda: self.counters().exec.suppressed, self._suppressed)
 
     def _event_of(self, record: wire.Record, is_gone: bool) -> ProcessEvent | None:
         gate, book = self._gate, self._book
@@ -104,6 +126,9 @@ class StreamLoader(ABC):
             return book.exit_of(record) if fate is Fate.SUBMITTED else None
         if gate.is_own(record.tgid):
             gate.count("exec", Fate.OWN)
+            return None
+        if not self._admits(record):
+            gate.count("exec", Fate.SUPPRESSED)
             return None
         event = book.exec_of(record, is_gone=is_gone)
         if event is None:

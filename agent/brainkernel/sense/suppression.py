@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from brainkernel.model import Suppressed
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+_INTERVAL_NS = 250_000_000
 
 
 class SuppressionNotices:
@@ -18,6 +22,16 @@ class SuppressionNotices:
     def __init__(self) -> None:
         self._told_by_cgroup: dict[int, int] = {}
         self._told = 0
+        self._looked_ns = 0
+
+    def due(self, now_ns: int, total: Callable[[], int], by_cgroup: Callable[[], Mapping[int, int]]) -> list[Suppressed]:
+        """The notices that are to be given now, at most every quarter of a second. What is counted is as for `since_last`."""
+        if now_ns - self._looked_ns < _INTERVAL_NS:
+            return []
+        self._looked_ns = now_ns
+        if (counted := total()) <= self._told:
+            return []
+        return [Suppressed(time_ns=now_ns, cgroup_id=cgroup_id, count=count) for cgroup_id, count in self.since_last(counted, by_cgroup())]
 
     def since_last(self, total: int, by_cgroup: Mapping[int, int]) -> list[tuple[int, int]]:
         """What is new as (cgroup_id, count). Read `total` before `by_cgroup`: then it cannot be ahead of it."""

@@ -26,6 +26,7 @@ class Fate(enum.StrEnum):
     OWN = "own"
     KNOWN = "known"
     SUBMITTED = "submitted"
+    SUPPRESSED = "suppressed"
     FAILED = "failed"
 
 

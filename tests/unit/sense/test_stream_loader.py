@@ -33,6 +33,9 @@ class Scripted(StreamLoader):
     def _end(self) -> None:
         pass
 
+    def _suppressed(self) -> dict[int, int]:
+        return {}
+
     def _read(self, limit: int) -> list[wire.Record]:
         taken, self._records = self._records[:limit], self._records[limit:]
         return taken
