@@ -281,7 +281,8 @@ class Alerting(Report):
     def _take_news(self, now_ns: int) -> None:
         for news in self._asker.delivery_news():
             if isinstance(news, AlertsTaken):
-                self._outgoing.acknowledged(news.ids)
+                unknown = self._outgoing.acknowledged(news.ids)
+                self._figures.add(metrics.PROTOCOL_ERRORS, "gateway", "unknown_id", by=unknown)
             else:
                 self._take_result(news)
         self._end_tests(now_ns)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.store import Decisions
 
 T = TypeVar("T", bound=msgspec.Struct)
+PID_DIGITS_MAX = 10  # longer ones are a name
 Answer = Callable[[msgspec.Struct], None]
 Command = Callable[[ControlRequest, "Peer", Answer], None]  # raises UsageError, or answers once, now or later
 
@@ -129,12 +130,13 @@ class AgentCommands:
         answer(self._oversight.feedback(self._record(said.id).decision, said, peer))
 
     def _list(self, arguments: control.ListArguments) -> control.Listing:
-        pid = int(arguments.program) if arguments.program.isdecimal() else None
+        text = arguments.program
+        pid = int(text) if text.isdecimal() and len(text) <= PID_DIGITS_MAX else None
         where = Filter(
             active_only=arguments.active_only,
             before_id=arguments.before_id,
             pid=pid,
-            text="" if pid is not None else arguments.program,
+            text="" if pid is not None else text,
         )
         return control.Listing(tuple(control.listed_of(r) for r in self._decisions.page(arguments.limit, where)))
 

@@ -2,13 +2,14 @@
 
 Who asks is taken from SO_PEERCRED: root may do everything, others who can open the socket (its group) may read.
 A client that is slow, silent, oversized or malformed costs one of a bounded number of places until its deadline,
-and nothing else: the daemon's loop never waits for it.
+and nothing else: the daemon's loop never waits for it. Readers cannot take all places: root can always pause.
 """
 
 from __future__ import annotations
 
 import contextlib
 import grp
+import logging
 import os
 import select
 import socket
@@ -29,10 +30,15 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.metrics import Figures
 
+LOG = logging.getLogger(__name__)
 READER_GROUP = "brainkernel"
 CLIENTS_MAX = 32
+READERS_MAX = 24  # of all who are not root together
+READERS_MAX_PER_USER = 8
+ACCEPTS_PER_WAKEUP = 8  # a flood of connections takes that many turns of the loop fewer
 MAX_REQUEST_BYTES = 16 << 10
 READ_BYTES = 1 << 14
+ASKING_NS = 5_000_000_000  # a client sends its request as soon as it is connected
 PATIENCE_NS = 30_000_000_000  # release of many limits may take that long, and a person at a prompt no longer waits
 
 
@@ -57,8 +63,11 @@ class _Client:
 class ControlServer:
     """Watch `fileno()` for reading and call `on_readable()`; call `expire()` about once a second."""
 
-    def __init__(self, path: Path, commands: Commands, clock: Clock, figures: Figures) -> None:
+    def __init__(
+        self, path: Path, commands: Commands, clock: Clock, figures: Figures, *, identify: Callable[[socket.socket], Peer] = peer_of
+    ) -> None:
         """Listen at `path`, mode 0660, for the group `brainkernel` where there is one. Raises OSError."""
+        self._identify = identify
         self._path = path
         self._commands = commands
         self._clock = clock
@@ -99,18 +108,25 @@ class ControlServer:
         self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        try:
-            sock, _address = self._listener.accept()
-        except OSError:
-            return
-        if len(self._clients) >= CLIENTS_MAX:
-            self._figures.add(PROTOCOL_ERRORS, "control", "too_many")
-            sock.close()
-            return
-        sock.setblocking(False)
-        client = _Client(sock, peer_of(sock), self._clock.boot_ns() + PATIENCE_NS)
-        self._clients[sock.fileno()] = client
-        self._epoll.register(sock, select.EPOLLIN)
+        for _ in range(ACCEPTS_PER_WAKEUP):
+            try:
+                sock, _address = self._listener.accept()
+            except OSError:
+                return
+            peer = self._identify(sock)
+            if not self._has_place_for(peer):
+                self._figures.add(PROTOCOL_ERRORS, "control", "too_many")
+                sock.close()
+                continue
+            sock.setblocking(False)
+            self._clients[sock.fileno()] = _Client(sock, peer, self._clock.boot_ns() + ASKING_NS)
+            self._epoll.register(sock, select.EPOLLIN)
+
+    def _has_place_for(self, peer: Peer) -> bool:
+        if peer.uid == 0:
+            return len(self._clients) < CLIENTS_MAX
+        readers = [client.peer.uid for client in self._clients.values() if client.peer.uid != 0]
+        return len(readers) < READERS_MAX and readers.count(peer.uid) < READERS_MAX_PER_USER
 
     def _read(self, client: _Client) -> None:
         try:
@@ -128,6 +144,7 @@ class ControlServer:
         try:
             for body in client.incoming.feed(data):
                 client.asked = True
+                client.deadline_ns = self._clock.boot_ns() + PATIENCE_NS
                 self._handle(client, decode(body, ControlRequest))
                 return
         except ProtocolError:
@@ -139,6 +156,10 @@ class ControlServer:
             self._commands.handle(request, client.peer, lambda response: self._respond(client, response))
         except BrainKernelError as error:
             self._respond(client, ControlResponse(exit_code=error.exit_code, error=str(error)))
+        except Exception:  # what a reader sends may cost that reader an answer, never the host its agent
+            LOG.exception("%s failed by a fault of the daemon", request.command)
+            self._figures.add(PROTOCOL_ERRORS, "control", "fault")
+            self._respond(client, ControlResponse(exit_code=1, error="a fault of the daemon; see `journalctl -u brainkernel`"))
 
     def _respond(self, client: _Client, response: ControlResponse) -> None:
         if self._clients.get(client.sock.fileno()) is not client:

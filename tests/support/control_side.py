@@ -175,32 +175,39 @@ class RecordingAgent:
 
 
 @contextmanager
+def commands_of(agent: RecordingAgent, directory: Path, figures: Figures) -> Iterator[AgentCommands]:
+    """The commands of the socket over a store of their own that is filled."""
+    with opened(directory / "state", at_ns=0) as opened_store:
+        fill(opened_store.store.decisions)
+        store = opened_store.store
+        judging = Judging(
+            config=Config(),
+            clock=opened_store.clock,
+            figures=figures,
+            keep=store.judgements.save,
+            log=store.audit.add,
+            tell=agent.told.append,
+        )
+        oversight = Oversight(
+            decisions=store.decisions,
+            log=store.audit,
+            approvals=agent.approvals,
+            judging=judging,
+            clock=opened_store.clock,
+            learn=agent.learned.append,
+            reconsider=agent.reconsidered.append,
+        )
+        yield AgentCommands(agent, store.decisions, oversight)
+
+
+@contextmanager
 def serving(directory: Path) -> Iterator[RecordingAgent]:
     """Serve `directory`/control.sock in a thread, as the daemon's loop would."""
     agent, ready, end = RecordingAgent(), threading.Event(), threading.Event()
 
     def serve() -> None:
-        with opened(directory / "state", at_ns=0) as opened_store:
-            fill(opened_store.store.decisions)
-            store, figures = opened_store.store, Figures()
-            judging = Judging(
-                config=Config(),
-                clock=opened_store.clock,
-                figures=figures,
-                keep=store.judgements.save,
-                log=store.audit.add,
-                tell=agent.told.append,
-            )
-            oversight = Oversight(
-                decisions=store.decisions,
-                log=store.audit,
-                approvals=agent.approvals,
-                judging=judging,
-                clock=opened_store.clock,
-                learn=agent.learned.append,
-                reconsider=agent.reconsidered.append,
-            )
-            commands = AgentCommands(agent, store.decisions, oversight)
+        figures = Figures()
+        with commands_of(agent, directory, figures) as commands:
             server = ControlServer(directory / SOCKET_NAME, commands, SystemClock(), figures)
             ready.set()
             while not end.is_set():
@@ -218,4 +225,4 @@ def serving(directory: Path) -> Iterator[RecordingAgent]:
         thread.join()
 
 
-__all__ = ["NOON_NS", "STATUS", "RecordingAgent", "a_limit_decision", "fill", "serving"]
+__all__ = ["NOON_NS", "STATUS", "RecordingAgent", "a_limit_decision", "commands_of", "fill", "serving"]

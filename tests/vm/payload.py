@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PARTS = ("agent", "bpf", "packaging", "tests", "pyproject.toml")
-NEVER_IMPORTED_THERE = ("__pycache__", "pip", "setuptools", "mypy", "mypyc", "ruff", "xllamacpp*")
+NEVER_IMPORTED_THERE = ("__pycache__", "pip", "setuptools", "mypy", "mypyc", "ruff", "xllamacpp*", "atheris*")
 SLACK_MIB = 64
 
 # Run by the checkout's own .venv: what the agent and pytest need that the .venv borrows from this host's system.

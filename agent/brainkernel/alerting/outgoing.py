@@ -59,11 +59,13 @@ class Outgoing(Generic[M]):
         """Note that these are under way."""
         self._sent_ns |= {m.id: now_ns for m in messages}
 
-    def acknowledged(self, identifiers: Iterable[str]) -> None:
-        """The gateway has these on its disk; an id that is not ours means nothing."""
+    def acknowledged(self, identifiers: Iterable[str]) -> int:
+        """The gateway has these on its disk; returns how many it has no business with: forged, or said twice."""
+        unknown = 0
         for identifier in identifiers:
-            self._waiting.pop(identifier, None)
+            unknown += self._waiting.pop(identifier, None) is None
             self._sent_ns.pop(identifier, None)
+        return unknown
 
     def lost_connection(self) -> None:
         """What was under way may not have arrived: it goes again, and the gateway knows its id."""

@@ -6,6 +6,7 @@ import itertools
 import socket
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,6 +35,7 @@ FIRST_BACKOFF_S = 0.2
 LONGEST_BACKOFF_S = 5.0
 SEND_TIMEOUT_S = 5.0  # the daemon reads in its loop; one that does not read for so long is stuck
 FIGURES_KEPT_S = 0.25
+ASKS_REMEMBERED = 256  # of their ids: a question is paid for once
 _READ_BYTES = 1 << 16
 
 # The union as a schema: msgspec takes it, but mypy has no name for the type of a union.
@@ -76,6 +78,7 @@ class DaemonLink:
         self._read_ids = itertools.count(1)
         self._reads: dict[int, ReadAnswered | None] = {}  # asked for, and answered or not yet
         self._last_said = ""
+        self._asked: deque[str] = deque(maxlen=ASKS_REMEMBERED)
 
     @property
     def connected(self) -> bool:
@@ -195,29 +198,39 @@ class DaemonLink:
             if not data:
                 return
             for body in buffer.feed(data):
-                message = decode(body, _FROM_DAEMON)
-                match message:
-                    case Ask():
-                        self._on_ask(message)
-                    case FiguresNow():
-                        self._take_figures(message)
-                    case ReadAnswered():
-                        self._take_read(message)
-                    case _:
-                        self._on_order(message)
+                self._take(decode(body, _FROM_DAEMON))
+
+    def _take(self, message: FromDaemon) -> None:
+        match message:
+            case Ask():
+                if message.id in self._asked:
+                    self._figures.add(metrics.PROTOCOL_ERRORS, "daemon", "duplicate_id")
+                    return
+                self._asked.append(message.id)
+                self._on_ask(message)
+            case FiguresNow():
+                self._take_figures(message)
+            case ReadAnswered():
+                self._take_read(message)
+            case _:
+                self._on_order(message)
 
     def _take_figures(self, message: FiguresNow) -> None:
         with self._news:
-            if self._asking:
-                self._figures_now, self._figures_at = message.figures, time.monotonic()
-                self._asking = False
-                self._news.notify_all()
+            if not self._asking:  # also when they come too late: whoever asked has gone on
+                self._figures.add(metrics.PROTOCOL_ERRORS, "daemon", "unasked")
+                return
+            self._figures_now, self._figures_at = message.figures, time.monotonic()
+            self._asking = False
+            self._news.notify_all()
 
     def _take_read(self, message: ReadAnswered) -> None:
         with self._news:
-            if message.id in self._reads:
-                self._reads[message.id] = message
-                self._news.notify_all()
+            if self._reads.get(message.id, message) is not None:
+                self._figures.add(metrics.PROTOCOL_ERRORS, "daemon", "unasked")
+                return
+            self._reads[message.id] = message
+            self._news.notify_all()
 
     # A daemon that is away for an hour is one line, not one for each try.
     def _say_once(self, text: str) -> None:

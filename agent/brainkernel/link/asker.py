@@ -12,7 +12,7 @@ import os
 import select
 import socket
 import stat
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any
@@ -55,6 +55,8 @@ FIGURES_MIN_INTERVAL_NS = 100_000_000  # a snapshot costs about a millisecond; n
 LATE_KEPT_NS = 300 * 1_000_000_000  # an answer is still worth caching some minutes later
 REMEMBERED_MAX = 1024  # ids, answered and late ones included
 NEWS_MAX = 256  # of deliveries, until somebody asks: honest ones are a handful
+HELLOS_MAX = 8  # within HELLOS_NS: one on connecting, and one whenever another model is found; each is told to people
+HELLOS_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,7 @@ class Asker:
         self._news: list[AlertsTaken | AlertDelivered] = []
         self._connection: _Connection | None = None
         self._figures_sent_ns = -FIGURES_MIN_INTERVAL_NS
+        self._hellos_ns: deque[int] = deque(maxlen=HELLOS_MAX)
         self.hello: Hello | None = None
         self.reads: Reads | None = None  # what a gateway may read beside the figures; None: nothing yet
         self._listener = _listen(path, mode)
@@ -307,10 +310,12 @@ class Asker:
             case Answers():
                 self._take_answers(message)
             case Hello():
-                self.hello = message
+                self._take_hello(message)
             case AlertsTaken() | AlertDelivered():
                 if len(self._news) < NEWS_MAX:
                     self._news.append(message)
+                else:
+                    self._protocol_error("too_many")
             case SeriesAsked() | DecisionsAsked() | DecisionAsked() | OverviewAsked():
                 self._answer_read(connection, message)
             case _:
@@ -328,6 +333,14 @@ class Asker:
         except ProtocolError:
             frame = frame_of(ReadAnswered(id=question.id, error="too_large"))
         self._send(connection, frame)
+
+    def _take_hello(self, hello: Hello) -> None:
+        now_ns = self._clock.boot_ns()
+        if len(self._hellos_ns) == HELLOS_MAX and now_ns - self._hellos_ns[0] < HELLOS_NS:
+            self._protocol_error("too_often")
+            return
+        self._hellos_ns.append(now_ns)
+        self.hello = hello
 
     def _send_figures(self, connection: _Connection) -> None:
         now_ns = self._clock.boot_ns()

@@ -19,7 +19,7 @@ GATEWAY_SOCKET = "gateway.sock"  # in the runtime directory
 ShortText = Annotated[str, Meta(max_length=512)]
 LongText = Annotated[str, Meta(max_length=4096)]
 Ratio = Annotated[float, Meta(ge=0, le=1)]
-Natural = Annotated[int, Meta(ge=0)]
+Natural = Annotated[int, Meta(ge=0, le=2**63 - 1)]  # as SQLite has them; JSON goes on to 2**64 - 1
 
 
 class Question(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
