@@ -122,8 +122,8 @@ struct {
 	__type(value, struct wait_histogram);
 } cgroup_waits SEC(".maps");
 
-/* How many there are; written by user space. 0: nobody looks for them. */
-volatile __u32 followed_cgroups SEC(".data.followed") = 0;
+/* How deep in the tree they are, a bit for each level; written by user space. 0: nobody looks for them. */
+volatile __u32 followed_levels SEC(".data.followed") = 0;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -31,24 +31,43 @@ static __always_inline __u32 log2_of(__u64 value)
 	return log + (v >> 1);
 }
 
+enum { CGROUP_LEVELS_MAX = 32 };
+
 /*
  * A cgroup that is followed (a limited one: its quota makes it wait) has a histogram of its own, and is not in the
- * host's: so the host's needs no subtraction, and never runs backwards when a cgroup is followed no more. The hash
- * look-up is paid only while any is followed.
+ * host's: so the host's needs no subtraction, and never runs backwards when a cgroup is followed no more. What is below
+ * it waits for the same quota, so it counts there. The hash look-ups, one for each level at which somebody is followed,
+ * are paid only while any is.
+ *
+ * Up by the parents, one pointer at a time: the array of all ancestors changed its type and name with 7f203bc89eb6
+ * "cgroup: Replace cgroup->ancestor_ids[] with ->ancestors[]" (in v6.1), this way has not changed since v3.16.
  */
 static __always_inline bool count_followed(struct task_struct *task, __u32 slot)
 {
-	struct wait_histogram *histogram;
-	__u64 cgroup_id;
+	__u32 levels = followed_levels, i;
+	struct cgroup *cgroup;
 
-	if (!followed_cgroups)
+	if (!levels)
 		return false;
-	cgroup_id = cgroup_id_of(task);
-	histogram = bpf_map_lookup_elem(&cgroup_waits, &cgroup_id);
-	if (!histogram)
-		return false;
-	COUNT(histogram->slots[slot & (WAIT_SLOTS - 1)]);
-	return true;
+	cgroup = task->cgroups->dfl_cgrp;
+	for (i = 0; i < CGROUP_LEVELS_MAX; i++) {
+		struct wait_histogram *histogram;
+		struct cgroup_subsys_state *parent;
+		__u64 cgroup_id = cgroup->kn->id;
+
+		if (levels >> (cgroup->level & 31) & 1) {
+			histogram = bpf_map_lookup_elem(&cgroup_waits, &cgroup_id);
+			if (histogram) {
+				COUNT(histogram->slots[slot & (WAIT_SLOTS - 1)]);
+				return true;
+			}
+		}
+		parent = cgroup->self.parent;
+		if (!parent)
+			return false;
+		cgroup = parent->cgroup;
+	}
+	return false;
 }
 
 static __always_inline void count_wait(struct task_struct *task, __s64 wait_ns)

@@ -27,12 +27,15 @@ def cgroup() -> Iterator[Path]:
     folder = root / f"brainkernel-test-{os.getpid()}"
     folder.mkdir()
     yield folder
-    folder.rmdir()
+    for below, _, _ in os.walk(folder, topdown=False):
+        Path(below).rmdir()
 
 
 @pytest.fixture
-def hogs(cgroup: Path) -> Iterator[None]:
-    """Two loops on one CPU within that cgroup: each makes the other wait."""
+def hogs(request: pytest.FixtureRequest, cgroup: Path) -> Iterator[None]:
+    """Two loops on one CPU within that cgroup, or in one below it: each makes the other wait."""
+    cgroup /= getattr(request, "param", "")
+    cgroup.mkdir(parents=True, exist_ok=True)
     cpu = min(os.sched_getaffinity(0))
     code = f"import os\nos.sched_setaffinity(0, [{cpu}])\nopen({str(cgroup / 'cgroup.procs')!r}, 'w').write('0')\nwhile True: pass"
     with ExitStack() as stack:
@@ -58,6 +61,21 @@ def test_followed_cgroup_has_a_histogram_of_its_own(watch: Callable[..., Witness
     before = loader.run_queue() or ()
     wait_until("slow waits of the host", lambda: sum((loader.run_queue() or ())[SLOW_SLOT:]) > sum(before[SLOW_SLOT:]) + 20)
     assert loader.run_queue_of(cgroup_id) is None
+
+
+@pytest.mark.parametrize("hogs", ["inner/most"], indirect=True)
+@pytest.mark.usefixtures("hogs")
+def test_cgroups_below_a_followed_one_are_followed_with_it(watch: Callable[..., Witness], cgroup: Path) -> None:
+    """A limit on a unit slows down what its processes put into cgroups of their own, too; a sibling is none of it."""
+    loader = watch().loader
+    sibling = cgroup / "inner" / "sibling"
+    sibling.mkdir()
+
+    assert loader.follow_cgroup(cgroup.stat().st_ino)
+    assert loader.follow_cgroup(sibling.stat().st_ino)
+    wait_until("fifty slow waits", lambda: sum((loader.run_queue_of(cgroup.stat().st_ino) or ())[SLOW_SLOT:]) > 50)
+
+    assert sum(loader.run_queue_of(sibling.stat().st_ino) or ()) == 0
 
 
 @pytest.mark.usefixtures("hogs")

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from support.loaders import Opener
 
 PROC = Path("/proc")
+_SPAWNS = 200
 LINGER = "import sys, time; time.sleep(0.3)"
 
 
@@ -186,21 +187,21 @@ def reported_of(witness: Witness, public_dir: Path) -> int:
 
 
 def test_books_close(observe: Opener, program: Path) -> None:
-    """After a few hundred short-lived programs each is accounted for: given, known, or counted as missed."""
+    """After hundreds of short-lived programs each is accounted for: given, known, or counted as missed."""
     witness = observe(all_events=True)
     before = closed(witness)
 
-    for _ in range(300):
+    for _ in range(_SPAWNS):
         os.waitpid(os.posix_spawn(program, [str(program), "short"], {}), 0)
         witness.drain()
 
     counters = closed(witness)
-    assert counters.exec.seen - before.exec.seen >= 300
-    assert counters.exit.seen - before.exit.seen >= 300
+    assert counters.exec.seen - before.exec.seen >= _SPAWNS
+    assert counters.exit.seen - before.exit.seen >= _SPAWNS
     assert counters.undecodable == 0
     if "gone" not in counters.failures:
         assert counters.lost == 0
-        assert len(witness.execs("short")) == 300
+        assert len(witness.execs("short")) == _SPAWNS
 
 
 def test_nothing_stays_behind_a_descriptor_that_was_asked(observe: Opener, program: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
+import operator
 import os
 import struct
 from dataclasses import dataclass, field
@@ -46,6 +48,7 @@ _INABILITIES = {
 }
 _INVOCATIONS_MAX = 16384  # as declared in bpf/probe.bpf.c
 _FOLLOWED_MAX = 64  # as declared in bpf/probe.bpf.c
+_LEVELS = 32  # bits of followed_levels
 _ARGV_KEY = struct.Struct("<QQ")
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
@@ -80,7 +83,7 @@ class CoreLoader:
         self._received: dict[type[wire.Record], int] = dict.fromkeys(_KINDS, 0)
         self._undecodable = 0
         self._notices = SuppressionNotices()
-        self._followed: set[int] = set()
+        self._followed: dict[int, int] = {}  # the bit of its level, by cgroup id
         self._snapshot = TaskSnapshots(mmap.PAGESIZE)
         self.limits: tuple[str, ...] = ()
 
@@ -108,9 +111,9 @@ class CoreLoader:
                 self._resources = stack.pop_all()
         except (SenseError, OSError) as error:
             raise SenseError(hostcheck.explained(error)) from error
-        cgroup_paths = CgroupPaths(options.proc, read_mounts(options.proc))
-        self._resources.callback(cgroup_paths.close)
-        self._assembly = EventAssembly(options.proc, ExePaths(options.proc), cgroup_paths)
+        self._cgroup_paths = CgroupPaths(options.proc, read_mounts(options.proc))
+        self._resources.callback(self._cgroup_paths.close)
+        self._assembly = EventAssembly(options.proc, ExePaths(options.proc), self._cgroup_paths)
         self._is_open = True
 
     def close(self) -> None:
@@ -140,7 +143,7 @@ class CoreLoader:
         self._known = BpfMap(obj.map_fd("known"), wire.IDENTITY.size, wire.KNOWN.size)
         self._invocations = BpfMap(obj.map_fd("invocations"), wire.INVOCATION.size, _U64.size)
         self._cgroup_waits = BpfMap(obj.map_fd("cgroup_waits"), _U64.size, wire.WAITS.size)
-        self._followed_count = BpfMap(obj.map_fd(".data.followed"), _U32.size, _U32.size)
+        self._followed_levels = BpfMap(obj.map_fd(".data.followed"), _U32.size, _U32.size)
         self._own = BpfMap(obj.map_fd("own"), _U32.size, 1)
         self._buckets = BpfMap(obj.map_fd("buckets"), _U64.size, wire.BUCKET.size)
 
@@ -251,25 +254,28 @@ class CoreLoader:
         return tuple(sum(slot) for slot in zip(*per_cpu, strict=True))
 
     def follow_cgroup(self, cgroup_id: int) -> bool:
-        """Give it a histogram of its own; False when 64 have one. Costs a hash look-up per switch while any has."""
+        """Give it and what is below it a histogram of their own; False when 64 have one. Costs hash look-ups while any has."""
         key = _U64.pack(cgroup_id)
         if not self._options.run_queue or len(self._followed) >= _FOLLOWED_MAX:
             return False
         if cgroup_id not in self._followed:
             self._cgroup_waits.put(key, bytes(wire.WAITS.size))
-            self._followed.add(cgroup_id)
+            path = self._cgroup_paths.of(cgroup_id, 0)
+            # Where it is not known, all levels: dearer, and as right.
+            self._followed[cgroup_id] = 1 << len([part for part in path.split("/") if part]) % _LEVELS if path else (1 << _LEVELS) - 1
             self._tell_followed()
         return True
 
     def unfollow_cgroup(self, cgroup_id: int) -> None:
         """Count it with the host again."""
         if cgroup_id in self._followed:
-            self._followed.remove(cgroup_id)
+            del self._followed[cgroup_id]
             self._tell_followed()
             self._cgroup_waits.delete(_U64.pack(cgroup_id))
 
     def _tell_followed(self) -> None:
-        self._followed_count.put(_U32.pack(0), _U32.pack(len(self._followed)))
+        levels = functools.reduce(operator.or_, self._followed.values(), 0)
+        self._followed_levels.put(_U32.pack(0), _U32.pack(levels))
 
     def run_queue_of(self, cgroup_id: int) -> Histogram | None:
         """The histogram of one cgroup since it is followed."""

@@ -133,7 +133,7 @@ class Loader(Protocol):
         ...
 
     def follow_cgroup(self, cgroup_id: int) -> bool:
-        """Count the waits of this cgroup (not of those below it) apart from now on; False if it cannot."""
+        """Count the waits of this cgroup and of those below it apart from now on; False if it cannot."""
         ...
 
     def unfollow_cgroup(self, cgroup_id: int) -> None:
