@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from brainkernel.cli import live, log
 from brainkernel.cli.printer import LinePrinter, no_lines
+from brainkernel.classify.redact import redacted_argv
 from brainkernel.cli.terminal import Style, json_line, width_of
 from brainkernel.escape import escaped, shown
 from brainkernel.model import Category, DecisionKind
@@ -142,7 +143,8 @@ class JsonReport:
 class JournalReport(JsonReport):
     """For the journal: what was or would be limited and why; new programs that hurt nobody are in `brainkernel list`.
 
-    Each line has the journal's priority. Of a flood of one kind the first lines are told, then their number.
+    Each line has the journal's priority. Of a flood of one kind the first lines are told, then their number. Journals are
+    shipped and read by many: command lines are redacted as for a language model.
     """
 
     def __init__(self, stream: TextIO, flood: Flood) -> None:
@@ -165,6 +167,8 @@ class JournalReport(JsonReport):
             self._printer.print(line)
         level = "warning" if thing.get("category") == Category.SUSPICIOUS else "notice" if thing["type"] in _NOTICEABLE else "info"
         if self._flood.admits(_kind_of(thing)):
+            if "argv" in thing:
+                thing["argv"] = redacted_argv(thing["argv"])
             self._printer.print(log.priority_of(level) + json_line({"level": level, **thing}))
 
     def _left_out(self, *, all_windows: bool = False) -> list[str]:

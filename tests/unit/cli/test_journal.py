@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -114,3 +115,17 @@ def test_journal_lines_carry_their_level_and_the_decision() -> None:
         ("warning", "decision", 7),
         ("notice", "notice", None),
     ]
+
+
+def test_journal_keeps_no_secret_of_a_command_line() -> None:
+    """Journals are copied to places that the program's owner never thought of."""
+    stream = io.StringIO()
+    report = JournalReport(stream, Flood(SimulatedClock()))
+    plain = a_decision(7, kind=DecisionKind.LIMIT)
+    program = replace(plain.suspect.program, argv=("mysqldump", "--password=hunter2-S3cret", "shop"))
+
+    report.decision(replace(plain, suspect=replace(plain.suspect, program=program)))
+    report.close()
+
+    assert "hunter2" not in stream.getvalue()
+    assert lines_of(stream)[0]["argv"][::2] == ["mysqldump", "shop"]
