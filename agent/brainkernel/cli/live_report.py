@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TextIO
 
+from brainkernel.classify.redact import redacted_argv
 from brainkernel.cli import live, log
 from brainkernel.cli.printer import LinePrinter, no_lines
-from brainkernel.classify.redact import redacted_argv
 from brainkernel.cli.terminal import Style, json_line, width_of
 from brainkernel.escape import escaped, shown
 from brainkernel.model import Category, DecisionKind
