@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from brainkernel.limits import Limits
     from brainkernel.link.asker import Asker
     from brainkernel.link.messages import Hello
+    from brainkernel.measuring import Measuring
     from brainkernel.metrics import Figures
     from brainkernel.model import ExamResult
     from brainkernel.oversight import Oversight
@@ -83,6 +84,7 @@ class Parts:
     switch: Switch
     alerting: Alerting
     processes: Processes
+    measuring: Measuring
     report: Report
     reload: Callable[[], None]
     flush: Callable[[], None]  # what was met goes to the store
@@ -133,6 +135,7 @@ class Agent:
         self._p.oversight.tick()
         self._p.judging.tick(self._p.chosen.loader.counters().lost)
         self._p.alerting.tick()
+        self._p.measuring.tick()
         self._p.flush()
         self._p.store.flush()
 
@@ -166,6 +169,7 @@ class Agent:
         if self._p.pressure.trigger is not None:
             self._p.pressure.trigger.close()
         self._p.limiter.close()
+        self._p.measuring.close()
         self._p.store.close()
         self._p.close()
 
@@ -193,6 +197,7 @@ class Agent:
             stability=status.stability_of(self._p.judging.stability),
             budgets=status.budgets_of(self._p.judging.budgets),
             strategy=self._p.oversight.strategy(),
+            latencies=status.latencies_of(self._p.judging.latencies),
         )
 
     def summary(self) -> control.Summary:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from brainkernel.decide.approvals import Consent
 from brainkernel.decide.decision import Circumstances, decide
-from brainkernel.decide.safety import Surroundings
+from brainkernel.decide.safety import Surroundings, objections_of
 from brainkernel.enrich.standing import read_standing
-from brainkernel.model import DecisionKind
+from brainkernel.model import DecisionKind, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +25,23 @@ if TYPE_CHECKING:
     from brainkernel.learn.strategy import Settings
     from brainkernel.model import Decision, Suspect, Symptom, Verdict
 
+T = TypeVar("T")
+
 NS_PER_S = 1_000_000_000
 MINUTE_NS = 60_000_000_000
+
+
+class _Stopwatch:
+    # Adds up what the parts of the safety check take: looking at the process, and asking the rules.
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.ns = 0
+
+    def timed(self, work: Callable[[], T]) -> T:
+        started_ns = self._clock.boot_ns()
+        result = work()
+        self.ns += max(0, self._clock.boot_ns() - started_ns)
+        return result
 
 
 class Deciding:
@@ -64,19 +80,23 @@ class Deciding:
     def decide(self, suspect: Suspect, verdict: Verdict, symptom: Symptom | None) -> Decision:
         """Decide about one suspect now. Only where somebody is hurt is the process looked at."""
         now_ns = self._clock.boot_ns()
+        safety = _Stopwatch(self._clock)
         circumstances = Circumstances(
             id=self._next_id(),
             time_ns=self._clock.wall_ns(),
             decided_ns=now_ns,
             symptom=symptom,
-            surroundings=self._surroundings(suspect, now_ns) if symptom else None,
+            surroundings=safety.timed(lambda: self._surroundings(suspect, now_ns)) if symptom else None,
             learned=self._experience.objection(suspect.identity, self._clock.wall_ns()) if symptom else None,
             throttle_threshold=self._strategy().throttle_threshold,
             consent=self._approvals.consent(suspect, verdict.category, now_ns) if symptom else Consent.ASK,
             lease_ns=self._lease_ns_for(suspect) if symptom else 0,
             enforce=self._switch.enforces,
         )
-        decision = decide(suspect, verdict, circumstances, self.config)
+        objections = lambda surroundings, rules: safety.timed(lambda: objections_of(surroundings, rules))  # noqa: E731 # named for the call
+        decision = decide(suspect, verdict, circumstances, self.config, objections)
+        if symptom:
+            decision = replace(decision, spans=(Span(stage="safety", ns=safety.ns),))
         if decision.kind is DecisionKind.PENDING:
             self._approvals.ask(decision, now_ns, int(self.config.approvals.timeout_s * NS_PER_S))
         if decision.acts:

@@ -11,6 +11,7 @@ from brainkernel.learn.quality import Evaluator, Measure, Rate
 from brainkernel.learn.stability import Stability, StabilityIndex
 from brainkernel.learn.strategy import Change, Strategist, Strategy
 from brainkernel.learn.strategy import Figures as StrategyFigures
+from brainkernel.learn.windows import Latencies, Latency
 from brainkernel.model import AuditEntry, ReleaseResult
 from brainkernel.report import Report
 
@@ -49,6 +50,7 @@ class Judging(Report):
         self._evaluator = Evaluator(config.quality)
         self._stability = Stability()
         self._latency = LatencyMonitor()
+        self._latencies = Latencies()
         self._told: dict[str, int] = {}  # when each budget's breach was told last
         self._untold: dict[str, int] = {}
         self._standing: set[int] = set()
@@ -108,6 +110,11 @@ class Judging(Report):
         """How the latency budgets are kept."""
         return self._latency.uses(self._clock.boot_ns())
 
+    @property
+    def latencies(self) -> tuple[Latency, ...]:
+        """How long each stage, tier and backend takes, over each window."""
+        return self._latencies.figures(self._clock.boot_ns())
+
     def event(self, event: Exec, *, passed: bool) -> None:
         """Starts say nothing of quality."""
 
@@ -116,13 +123,16 @@ class Judging(Report):
         total_ns = next((span.ns for span in decision.spans if span.stage == "total"), None)
         if total_ns is not None:
             self._figures.observe(metrics.DECISION_SECONDS, total_ns / 1e9, decision.verdict.tier.value)
+        self._latencies.add(decision, self._clock.boot_ns())
         for breach in self._latency.add(decision, self._clock.boot_ns()):
             self._on_breach(breach)
 
-    def action(self, _decision: Decision, action: Action) -> None:
+    def action(self, decision: Decision, action: Action) -> None:
         """Count a limit once, not each of its steps."""
         if action.id not in self._standing:
             self._standing.add(action.id)
+            if (act := next((span for span in decision.spans if span.stage == "act"), None)) is not None:
+                self._latencies.acted(act.ns, self._clock.boot_ns())
             self._stability.limited(self._clock.boot_ns())
 
     def not_applied(self, decision: Decision, refusal: Refusal) -> None:
@@ -175,6 +185,10 @@ class Judging(Report):
             for name, ms in (("0.5", use.p50_ms), ("0.95", use.p95_ms), ("0.99", use.p99_ms)):
                 if ms is not None:
                     figures.set(metrics.BUDGET_SECONDS, ms / 1e3, use.budget.name, name)
+        figures.clear(metrics.LATENCY)
+        for one in self._latencies.figures(self._clock.boot_ns(), ("5m",)):
+            for name, ms in (("mean", one.mean_ms), ("0.5", one.p50_ms), ("0.95", one.p95_ms), ("0.99", one.p99_ms)):
+                figures.set(metrics.LATENCY, ms / 1e3, one.of, one.name, name)
         for strategy in Strategy:
             figures.set(metrics.STRATEGY, float(strategy is self.strategist.strategy), strategy.value)
         figures.set(metrics.STABILITY, self.stability.value)

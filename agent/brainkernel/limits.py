@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +11,7 @@ from brainkernel import metrics
 from brainkernel.act.limiter import Applied, NotApplied, Released
 from brainkernel.learn.experience import lesson_of
 from brainkernel.link import control
-from brainkernel.model import ReleaseResult, Route
+from brainkernel.model import ReleaseResult, Route, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,8 +108,11 @@ class Limits:
         decision = self.watch.applied(action)
         if decision is None:
             return
-        now_ns = self.clock.boot_ns()
-        self.figures.observe(metrics.STAGE_SECONDS, max(0, now_ns - decision.decided_ns) / 1e9, "act")
+        if action.id not in self._seen:  # not a further step of the ladder
+            act = Span(stage="act", ns=max(0, self.clock.boot_ns() - decision.decided_ns))
+            self.figures.observe(metrics.STAGE_SECONDS, act.ns / 1e9, act.stage)
+            decision = replace(decision, spans=(*decision.spans, act))
+            self.store.decisions.save(decision)
         self.figures.add(metrics.LIMITS_APPLIED, action.route.value)
         self._seen[action.id] = control.Limited(id=action.id, comm=action.comm, limit=str(action.limit))
         if action.route in (Route.UNIT, Route.SCOPE):  # its cgroup is the target's alone

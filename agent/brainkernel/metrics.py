@@ -80,6 +80,17 @@ BUDGET_SECONDS = _gauge("budget_window_seconds", "Latency under a budget over th
 DECISION_SECONDS = Metric(
     "brainkernel_decision_seconds", MetricKind.HISTOGRAM, "From the kernel's event to the decision, by who gave the verdict.", ("tier",)
 )
+LATENCY = _gauge(
+    "latency_window_seconds", "Latency over the last 5 minutes, by stage, by tier (total), by backend (LLM).", "of", "name", "figure"
+)
+CACHE_LOOKUPS = _counter("cache_lookups", "Lookups in the verdict cache by result.", "result")
+ANOMALIES = _counter("anomalies", "Times one of our own figures left what it is used to.", "figure")
+HOST_CPU = _gauge("host_cpu_ratio", "Share of the host's CPU time in use, over the last second.")
+HOST_MEMORY = _gauge("host_memory_bytes", "Memory of the host: total, available.", "state")
+HOST_LOAD = _gauge("host_load1", "Load average of one minute.")
+HOST_PRESSURE = _gauge("host_pressure_ratio", "PSI some over the last second, by resource.", "resource")
+CPU_SECONDS = _counter("process_cpu_seconds", "CPU time that a process of ours used.", "process")
+STATE_BYTES = _gauge("state_bytes", "Size of a file in the state directory.", "file")
 STRATEGY = _gauge("strategy_info", "1 for the strategy in force.", "strategy")
 STRATEGY_CHANGES = _counter("strategy_changes", "Changes of the strategy, by the rules or forced.", "to", "by")
 FEEDBACK = _counter("feedback", "Words of people about decisions.", "word")

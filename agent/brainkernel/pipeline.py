@@ -65,7 +65,10 @@ def conclude(suspect: Suspect, verdict: Verdict, symptom: Symptom | None, stages
     """Decide, and let `act` write if the decision says so."""
     started_ns = stages.clock.boot_ns()
     decision = stages.decide(suspect, verdict, symptom)
-    spans = (*suspect.spans, _span("decide", started_ns, stages.clock))
+    # What deciding measured of itself (the safety check) is a span of its own.
+    inner_ns = sum(span.ns for span in decision.spans)
+    decided = Span(stage="decide", ns=max(0, stages.clock.boot_ns() - started_ns - inner_ns))
+    spans = (*suspect.spans, *decision.spans, decided)
     total = Span(stage="total", ns=max(0, stages.clock.boot_ns() - suspect.seen_ns))
     decision = replace(decision, spans=(*spans, total))
     if decision.acts:

@@ -79,7 +79,7 @@ class Replay:
             clock=self._clock,
             gate=lambda event: gate.consider(event, shape_of(event)),
             enrich=lambda suspect, started: enricher.enrich(self._with_parents(suspect, started), started),
-            tiers=(("rules", rules.judge), ("model", model.judge)),
+            tiers=(("rules", rules.judge), ("local_model", model.judge)),
             ask=lambda _suspect: False,
             decide=deciding.decide,
             act=_never,

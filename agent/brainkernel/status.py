@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
-from brainkernel.link.control import BudgetFigures, Counts, QualityFigure, Stability, StageFigures
+from brainkernel.link.control import BudgetFigures, Counts, QualityFigure, Stability, StageFigures, StageLatency
 from brainkernel.model import DecisionKind, ReasonCode
 
 if TYPE_CHECKING:
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from brainkernel.learn.latency import Use
     from brainkernel.learn.quality import Rate
     from brainkernel.learn.stability import StabilityIndex
+    from brainkernel.learn.windows import Latency
     from brainkernel.metrics import Figures
     from brainkernel.sense.loader import KernelCounters
 
 # In the order in which an event meets them.
-STAGES = ("event_delivery", "gate", "enrich", "rules", "cache", "model", "llm_queue", "llm", "decide", "act", "total")
+STAGES = ("event_delivery", "gate", "enrich", "rules", "cache", "local_model", "llm_queue", "llm", "safety", "decide", "act", "total")
 PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 _RUNNING = (ReasonCode.CPU_SHARE.value, ReasonCode.RUN_DELAY.value)
 
@@ -93,6 +94,23 @@ def budgets_of(uses: Iterable[Use]) -> tuple[BudgetFigures, ...]:
             p99_ms=use.p99_ms,
         )
         for use in uses
+    )
+
+
+def latencies_of(latencies: Iterable[Latency]) -> tuple[StageLatency, ...]:
+    """Latencies by stage, tier and backend, as the control socket tells them; stages in their order."""
+    return tuple(
+        StageLatency(
+            of=one.of,
+            name=one.name,
+            window=one.window,
+            samples=one.samples,
+            mean_ms=one.mean_ms,
+            p50_ms=one.p50_ms,
+            p95_ms=one.p95_ms,
+            p99_ms=one.p99_ms,
+        )
+        for one in sorted(latencies, key=lambda one: STAGES.index(one.name) if one.name in STAGES else len(STAGES))
     )
 
 

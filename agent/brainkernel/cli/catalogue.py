@@ -42,6 +42,7 @@ READY = (
     Entry("gateway", "run the unprivileged gateway (the service does this)", "gateway"),
     Entry("status", "what the running agent does and how it fares", "status"),
     Entry("top", "watch processes, categories and limits live", "top"),
+    Entry("trends", "the agent's own figures over time: what is unlike itself, and where it goes", "trends"),
     Entry("list", "the latest decisions", "listing"),
     Entry("explain", "why one decision was made, and what it achieved", "explain"),
     Entry("undo", "take one limit back", "undo"),

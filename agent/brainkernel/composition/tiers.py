@@ -47,7 +47,7 @@ class Tiers:
 
     def in_order(self) -> tuple[tuple[str, Callable[[Suspect], Verdict | None]], ...]:
         """Give the tiers that answer at once, cheapest first."""
-        return (("rules", self.rules.judge), ("cache", self.cache.judge), ("model", self.model.judge))
+        return (("rules", self.rules.judge), ("cache", self.cache.judge), ("local_model", self.model.judge))
 
     def configure(self, config: Config, rules: ruleset.RuleSet) -> None:
         """Follow a configuration and rules that were read again."""

@@ -26,14 +26,20 @@ from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
 from brainkernel.limits import Limits
 from brainkernel.link.control import SOCKET_NAME
+from brainkernel.link.reads import Reads
+from brainkernel.measuring import Measuring
 from brainkernel.memory import shape_of
+from brainkernel.monitoring.hostfigures import HostFigures
 from brainkernel.oversight import Oversight
 from brainkernel.pipeline import Stages
 from brainkernel.processes import Processes
 from brainkernel.report import Archive, Everybody
 from brainkernel.sense.runqueue import median_and_p99_us
+from brainkernel.showing import Showing, commands_of
 from brainkernel.starts import Starts
 from brainkernel.store import open_store
+from brainkernel.store.browsing import Browser
+from brainkernel.store.series import Series
 from brainkernel.watch import Ports, Watch
 
 if TYPE_CHECKING:
@@ -78,8 +84,10 @@ class _Whole:
         self.limiter = self._limiter()
         self._learn_what_was()
         self._add_alerting()
+        self.measuring = self._measuring()
         agent = self._assembled()
-        commands = AgentCommands(agent, self.store.decisions, self.oversight)
+        self.tiers.asker.reads = Reads(self._showing(agent).answer_to, self.clock)
+        commands = AgentCommands(agent, self.store.decisions, self.oversight, commands_of(self.measuring))
         agent.control = ControlServer(self.paths.runtime_dir / SOCKET_NAME, commands, self.clock, self.figures)
         self.ground.outside.notice(f"loader {self.senses.chosen.loader.name}: {self.senses.chosen.why}")
         return agent
@@ -94,6 +102,24 @@ class _Whole:
             log=self.store.audit.add,
             tell=self.ground.outside.notice,
             earlier=kept.all(),
+        )
+
+    def _measuring(self) -> Measuring:
+        return Measuring(
+            figures=self.figures,
+            host=HostFigures(self.paths.proc, self.paths.state_dir, self.figures),
+            series=Series(self.paths.state_dir, self.clock, self.ground.notice),
+            clock=self.clock,
+            tell=self.ground.outside.notice,
+        )
+
+    def _showing(self, agent: Agent) -> Showing:
+        return Showing(
+            status=agent.status,
+            measuring=self.measuring,
+            decisions=self.store.decisions,
+            browser=Browser(self.store.database, self.store.decisions),
+            audit=self.store.audit,
         )
 
     def _oversight(self) -> Oversight:
@@ -154,6 +180,7 @@ class _Whole:
                 switch=self.switch,
                 alerting=self.alerting,
                 processes=self.processes,
+                measuring=self.measuring,
                 report=self.report,
                 reload=lambda: self._reload(gate, deciding),
                 flush=self.senses.memory.flush,

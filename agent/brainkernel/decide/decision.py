@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from brainkernel.decide.safety import Surroundings, objections_of
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Refusal, Suspect, Symptom, Verdict
 
 if TYPE_CHECKING:
-    from brainkernel.config import CategoryPolicy, Config
+    from brainkernel.config import CategoryPolicy, Config, Safety
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +32,14 @@ class Circumstances:
     enforce: bool = False  # mode enforce and not paused
 
 
-def decide(suspect: Suspect, verdict: Verdict, circumstances: Circumstances, config: Config) -> Decision:
-    """Say what may be done to one process, and why. Writes nothing."""
-    kind, reason, limit, refusals = _judge(verdict, circumstances, config)
+Objections = Callable[[Surroundings, "Safety"], tuple[Refusal, ...]]
+
+
+def decide(
+    suspect: Suspect, verdict: Verdict, circumstances: Circumstances, config: Config, objections: Objections = objections_of
+) -> Decision:
+    """Say what may be done to one process, and why. Writes nothing. `objections` is the safety check, for those who time it."""
+    kind, reason, limit, refusals = _judge(verdict, circumstances, config, objections)
     return Decision(
         id=circumstances.id,
         time_ns=circumstances.time_ns,
@@ -60,7 +66,7 @@ _NO = {
 _Judgement = tuple[DecisionKind, str, Limit | None, tuple[Refusal, ...]]
 
 
-def _judge(verdict: Verdict, circumstances: Circumstances, config: Config) -> _Judgement:
+def _judge(verdict: Verdict, circumstances: Circumstances, config: Config, objections: Objections) -> _Judgement:
     if circumstances.symptom is None:
         return DecisionKind.NOTE, "nobody is hurt", None, ()
     policy = config.policy.of(verdict.category)
@@ -71,7 +77,7 @@ def _judge(verdict: Verdict, circumstances: Circumstances, config: Config) -> _J
     no = _NO.get(circumstances.consent) if policy.approval else None
     refusals = (
         *_doubts(verdict, policy, circumstances.throttle_threshold),
-        *_objections(circumstances, config),
+        *_objections(circumstances, config, objections),
         *learned,
         *((no,) if no else ()),
     )
@@ -102,7 +108,7 @@ def _doubts(verdict: Verdict, policy: CategoryPolicy, threshold: float) -> tuple
     return tuple(doubts)
 
 
-def _objections(circumstances: Circumstances, config: Config) -> tuple[Refusal, ...]:
+def _objections(circumstances: Circumstances, config: Config, objections: Objections) -> tuple[Refusal, ...]:
     if circumstances.surroundings is None:
         return (Refusal(rule="gone", reason="has ended"),)
-    return objections_of(circumstances.surroundings, config.safety)
+    return objections(circumstances.surroundings, config.safety)

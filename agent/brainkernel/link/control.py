@@ -31,6 +31,10 @@ READING |= {ALERTS, PROCESSES}
 CHANGING |= {ALERT_TEST}
 
 
+# Of link/reading.py, which builds on this module.
+READING |= {"series", "trends"}
+
+
 EXAMINED = "examined"
 CHANGING |= {EXAMINED}
 
@@ -200,6 +204,19 @@ class BudgetFigures(msgspec.Struct, frozen=True, kw_only=True):
     p99_ms: float | None = None
 
 
+class StageLatency(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one stage, tier (total) or backend (inference) took over one sliding window."""
+
+    of: str  # "stage", "tier", "backend"
+    name: str
+    window: str
+    samples: int
+    mean_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+
+
 class Stability(msgspec.Struct, frozen=True):
     """How calm the host is and how well we behave: 1 is best. What each part takes from it is in [0, 1]."""
 
@@ -227,6 +244,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     stability: Stability | None = None
     budgets: tuple[BudgetFigures, ...] = ()
     strategy: StrategyState | None = None
+    latencies: tuple[StageLatency, ...] = ()
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

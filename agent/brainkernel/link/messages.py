@@ -149,12 +149,21 @@ class SeriesAsked(msgspec.Struct, tag="series_asked", forbid_unknown_fields=True
 
 
 class DecisionsAsked(msgspec.Struct, tag="decisions_asked", forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """Gateway: the newest decisions, older than `before_id` if given; answered with a `reading.DecisionLines`."""
+    """Gateway: the newest decisions, older than `before_id` if given, that fit; answered with a `reading.DecisionLines`.
+
+    "" and 0 let all pass. Times are CLOCK_REALTIME.
+    """
 
     id: ReadId
     limit: Annotated[int, Meta(ge=1, le=100)] = 50
     before_id: Natural | None = None
     active_only: bool = False
+    from_s: Natural = 0
+    to_s: Natural = 0
+    kind: Literal["", "note", "limit", "pending", "refused", "leave"] = ""
+    category: ShortText = ""
+    tier: Literal["", "rules", "cache", "model", "llm", "none"] = ""
+    late_ms: Annotated[float, Meta(ge=0, le=1e9)] = 0.0  # from the kernel's event to the decision, at least
 
 
 class DecisionAsked(msgspec.Struct, tag="decision_asked", forbid_unknown_fields=True, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ from brainkernel.link.control import (  # noqa: TC001 # msgspec reads the annota
     LlmUse,
     QualityFigure,
     Stability,
+    StageLatency,
 )
 from brainkernel.link.messages import Natural, SeriesName  # noqa: TC001
 from brainkernel.link.people import StrategyState  # noqa: TC001
@@ -50,19 +51,6 @@ class SeriesFigures(msgspec.Struct, frozen=True, kw_only=True):
     step_s: int
     series: dict[str, SeriesLine]
     names: tuple[str, ...] = ()  # all that are kept
-
-
-class StageLatency(msgspec.Struct, frozen=True, kw_only=True):
-    """How long one stage, tier (total) or backend (inference) took over one sliding window."""
-
-    of: str  # "stage", "tier", "backend"
-    name: str
-    window: str
-    samples: int
-    mean_ms: float
-    p50_ms: float
-    p95_ms: float
-    p99_ms: float
 
 
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,9 +103,10 @@ class DecisionLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DecisionLines(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to DecisionsAsked, newest first."""
+    """Answer to DecisionsAsked, newest first. `next_before_id`: ask on from there; None: there are no older ones."""
 
     decisions: tuple[DecisionLine, ...]
+    next_before_id: int | None = None
 
 
 class SpanFigure(msgspec.Struct, frozen=True):
@@ -164,6 +153,15 @@ class DecisionStory(msgspec.Struct, frozen=True, kw_only=True):
     feedback: tuple[Word, ...] = ()
 
 
+class Switch(msgspec.Struct, frozen=True):
+    """A change of the strategy, or of what else people and rules change: who did what, and why."""
+
+    time_ns: int  # CLOCK_REALTIME
+    deed: str
+    text: str
+    by_person: bool
+
+
 class Overview(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to OverviewAsked: how the agent fares now."""
 
@@ -174,11 +172,12 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
     loader: str
     llm: LlmUse
     counts: Counts
-    strategy: StrategyState
+    strategy: StrategyState | None
     quality: tuple[QualityFigure, ...]
-    stability: Stability
+    stability: Stability | None
     budgets: tuple[BudgetFigures, ...]
     latencies: tuple[StageLatency, ...] = ()
     trends: tuple[Trend, ...] = ()
     anomalies: tuple[Anomaly, ...] = ()
+    switches: tuple[Switch, ...] = ()  # newest first
     notices: tuple[str, ...] = ()

@@ -1,0 +1,160 @@
+"""Which figures are kept over time, and which metric each comes from. A counter is kept as its increase per second.
+
+A source with `{}` in its name is one figure for each set of labels of its metric, and only those in `only`, if given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from brainkernel import metrics
+from brainkernel.metrics import MetricKind
+
+if TYPE_CHECKING:
+    from brainkernel.metrics import Figures, Labels, Metric
+
+NS_PER_S = 1_000_000_000
+LABELLED_MAX = 16  # figures of one source: label values are bounded, but some are the gateway's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One figure over time, or a family of them. `bound`: what it should not cross; `above`: from which side.
+
+    `watched`: its trend is followed, and it is told when it is unlike itself; `floor` is the smallest difference that
+    counts as one.
+    """
+
+    name: str
+    metric: Metric
+    unit: str
+    help: str
+    scale: float = 1.0
+    only: tuple[tuple[str | None, ...], ...] = ()  # label values; None: any
+    watched: bool = False
+    floor: float = 0.0
+    bound: float | None = None
+    above: bool = True
+
+
+_PERCENTILES = ("0.5", "0.95", "0.99", "mean")
+
+SOURCES: tuple[Source, ...] = (
+    # decision performance
+    Source(name="decisions_per_s", metric=metrics.DECISIONS, unit="1/s", help="decisions", watched=True, floor=5),
+    Source(name="decisions_per_s.{}", metric=metrics.DECISIONS, unit="1/s", help="decisions of one kind"),
+    Source(name="verdicts_per_s.{}", metric=metrics.VERDICTS, unit="1/s", help="verdicts by category and tier"),
+    Source(name="suspects_per_s", metric=metrics.SUSPECTS, unit="1/s", help="programs that passed the gate", watched=True, floor=5),
+    Source(
+        name="execs_per_s", metric=metrics.KERNEL_EVENTS, only=(("exec", "seen"),), unit="1/s", help="program starts that the kernel saw"
+    ),
+    Source(
+        name="events_lost_per_s", metric=metrics.KERNEL_EVENTS, only=((None, "failed"),), unit="1/s", watched=True, floor=1,
+        help="kernel events that were lost",
+    ),
+    Source(name="events_suppressed_per_s", metric=metrics.KERNEL_EVENTS, only=((None, "suppressed"),), unit="1/s", help="events held back"),
+    Source(name="limits_active", metric=metrics.LIMITS_ACTIVE, unit="", help="limits that stand"),
+    Source(name="limits_applied_per_s", metric=metrics.LIMITS_APPLIED, unit="1/s", help="limits written"),
+    Source(name="limits_released_per_s", metric=metrics.LIMITS_RELEASED, unit="1/s", help="limits ended"),
+    Source(name="refusals_per_s", metric=metrics.REFUSALS, unit="1/s", help="limits refused by a safety rule", watched=True, floor=1),
+    Source(
+        name="latency_ms.{}", metric=metrics.LATENCY, scale=1e3, unit="ms", help="latency of the last 5 minutes",
+        only=(("stage", None, "0.95"), ("tier", None, "0.95"), ("backend", None, "0.95")),
+    ),
+    Source(
+        name="decision_mean_ms", metric=metrics.LATENCY, scale=1e3, only=(("stage", "total", "mean"),), unit="ms", watched=True, floor=50,
+        bound=3000, help="mean time from the kernel's event to the decision, last 5 minutes",
+    ),
+    Source(
+        name="decision_p50_ms", metric=metrics.LATENCY, scale=1e3, only=(("stage", "total", "0.5"),), unit="ms",
+        help="median of the same",
+    ),
+    Source(
+        name="decision_p95_ms", metric=metrics.LATENCY, scale=1e3, only=(("stage", "total", "0.95"),), unit="ms", watched=True, floor=200,
+        bound=4500, help="95th percentile of the same",
+    ),
+    Source(
+        name="decision_p99_ms", metric=metrics.LATENCY, scale=1e3, only=(("stage", "total", "0.99"),), unit="ms",
+        help="99th percentile of the same",
+    ),
+    Source(
+        name="llm_mean_ms", metric=metrics.LATENCY, scale=1e3, only=(("stage", "llm", "mean"),), unit="ms", watched=True, floor=200,
+        bound=2000, help="mean time of the LLM's inference, last 5 minutes",
+    ),
+    Source(name="llm_questions_per_s.{}", metric=metrics.LLM_QUESTIONS, unit="1/s", help="batches put to the gateway, by fate"),
+    Source(name="cache_lookups_per_s.{}", metric=metrics.CACHE_LOOKUPS, unit="1/s", help="lookups in the verdict cache, by result"),
+    Source(name="budget_breaches_per_s", metric=metrics.BUDGET_BREACHES, unit="1/s", help="latency budgets not kept", watched=True, floor=1),
+    # resources
+    Source(name="host_cpu_pct", metric=metrics.HOST_CPU, scale=100, unit="%", help="the host's CPUs in use"),
+    Source(name="host_memory_available_bytes", metric=metrics.HOST_MEMORY, only=(("available",),), unit="bytes", help="memory left"),
+    Source(name="host_memory_total_bytes", metric=metrics.HOST_MEMORY, only=(("total",),), unit="bytes", help="memory of the host"),
+    Source(name="host_load1", metric=metrics.HOST_LOAD, unit="", help="load average of one minute"),
+    Source(name="pressure_pct.{}", metric=metrics.HOST_PRESSURE, scale=100, unit="%", help="PSI some: share of time in which a task waited"),
+    Source(name="run_queue_ms.p50", metric=metrics.RUN_QUEUE_SECONDS, scale=1e3, only=(("0.5",),), unit="ms", help="wait in a run queue"),
+    Source(name="run_queue_ms.p99", metric=metrics.RUN_QUEUE_SECONDS, scale=1e3, only=(("0.99",),), unit="ms", help="wait in a run queue"),
+    Source(
+        name="own_cpu_pct", metric=metrics.CPU_SECONDS, scale=100, unit="%", watched=True, floor=5, bound=5,
+        help="CPU time of the daemon, of one CPU",
+    ),
+    Source(
+        name="own_memory_bytes", metric=metrics.RESIDENT_BYTES, only=(("daemon",),), unit="bytes", watched=True, floor=4 << 20,
+        bound=45 << 20, help="resident memory of the daemon",
+    ),
+    Source(
+        name="state_bytes", metric=metrics.STATE_BYTES, unit="bytes", watched=True, floor=8 << 20, bound=512 << 20,
+        help="size of the state database and of the figures",
+    ),
+    # quality
+    Source(name="quality.{}", metric=metrics.QUALITY, unit="", help="share, by measure and window"),
+    Source(name="quality_bound.{}", metric=metrics.QUALITY_BOUND, only=((None, "24h", None),), unit="", help="its 95 % interval"),
+    Source(
+        name="false_positive_rate", metric=metrics.QUALITY, only=(("false_positive", "24h"),), unit="", watched=True, floor=0.05,
+        bound=0.05, help="limits of the last 24 h that should not have been",
+    ),
+    Source(
+        name="stability", metric=metrics.STABILITY, unit="", watched=True, floor=0.1, bound=0.8, above=False,
+        help="how calm the host is and how well we behave",
+    ),
+    # feedback
+    Source(name="feedback_per_s.{}", metric=metrics.FEEDBACK, unit="1/s", help="words of people"),
+    Source(name="strategy.{}", metric=metrics.STRATEGY, unit="", help="1 while this strategy is in force"),
+    Source(name="strategy_changes_per_s", metric=metrics.STRATEGY_CHANGES, unit="1/s", help="changes of the strategy"),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Sampler:
+    """Reads all sources off the metrics; remembers the counters of the last time."""
+
+    figures: Figures
+    _totals: dict[str, float] = field(default_factory=dict)
+    _sampled_ns: int | None = None
+
+    def sample(self, now_ns: int) -> dict[str, float]:
+        """The figures now (CLOCK_BOOTTIME); rates are since the last call, and absent at the first one."""
+        elapsed_s = 0.0 if self._sampled_ns is None else (now_ns - self._sampled_ns) / NS_PER_S
+        self._sampled_ns = now_ns
+        totals: dict[str, float] = {}
+        found: dict[str, float] = {}
+        for source in SOURCES:
+            into = totals if source.metric.kind is MetricKind.COUNTER else found
+            for name, value in _values(source, self.figures.by_labels(source.metric)):
+                into[name] = into.get(name, 0.0) + value * source.scale
+        if elapsed_s > 0:
+            for name, total in totals.items():
+                # A counter that began later began at zero; one that fell was begun anew.
+                found[name] = max(0.0, total - self._totals.get(name, 0.0)) / elapsed_s
+        self._totals = totals
+        return found
+
+
+def _values(source: Source, values: dict[Labels, float]) -> list[tuple[str, float]]:
+    wanted = [(labels, value) for labels, value in values.items() if not source.only or any(_fits(labels, o) for o in source.only)]
+    if "{}" not in source.name:
+        return [(source.name, value) for _labels, value in wanted]
+    return [(source.name.format(".".join(labels)), value) for labels, value in wanted[:LABELLED_MAX]]
+
+
+def _fits(labels: Labels, pattern: tuple[str | None, ...]) -> bool:
+    return all(wanted is None or wanted == label for label, wanted in zip(labels, pattern, strict=True))
