@@ -131,6 +131,8 @@ class Limits:
             self.watch.released(action)
             if action.cgroup_id not in {standing.cgroup_id for standing in self.watch.actions}:
                 self.loader.unfollow_cgroup(action.cgroup_id)
+        elif action.route in (Route.UNIT, Route.SCOPE):  # left by an earlier run, and it slows its cgroup down still
+            self.loader.follow_cgroup(action.cgroup_id)
         self.figures.add(metrics.LIMITS_RELEASED, result.result.value)
         self.report.released(action, result.result, result.why)
         if (limited := self._seen.get(action.id)) is not None:

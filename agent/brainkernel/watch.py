@@ -15,7 +15,7 @@ from brainkernel.observe.symptom import Culprit, culprits_of, symptom_of
 from brainkernel.observe.window import History
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from brainkernel.clock import Clock
     from brainkernel.config import Config
@@ -58,6 +58,7 @@ class Ports:
     run_queue_us: Callable[[tuple[int, ...]], tuple[float, float] | None]  # counts -> p50, p99
     check_interval_s: Callable[[], float]  # of the strategy in force
     limits: Limits
+    cgroups_within: Callable[[str], Collection[int]]  # ids of the cgroup of this path and of those below it
     report_outcome: Callable[[Decision, Outcome], None]
     learn: Callable[[Lesson], None]
 
@@ -93,7 +94,7 @@ class Watch:
             return
         self.window = window
         p99_us = self._measure(window)
-        limited = {t.held.action.cgroup_id for t in self._tended.values()}
+        limited = self._limited_cgroups()
         culprits = culprits_of(window, self.config.symptoms, limited_cgroups=limited, p99_us=p99_us)
         for culprit in culprits:
             self._consider(culprit, window)
@@ -151,6 +152,11 @@ class Watch:
     def limits_pending(self) -> int:
         """How many limits were proposed and not yet written."""
         return len(self._asked_for)
+
+    # What a limited unit put into cgroups of its own waits for the same quota.
+    def _limited_cgroups(self) -> set[int]:
+        own = [action for action in self.actions if action.cgroup_id]
+        return {action.cgroup_id for action in own}.union(*(self._ports.cgroups_within(action.cgroup) for action in own))
 
     def _measure(self, window: Window) -> float | None:
         self._figures.set(PRESSURE, window.pressure_pct / 100)

@@ -97,6 +97,7 @@ def ports_of(host: Host) -> Ports:
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: host.judging.strategist.settings.check_interval_s,
         limits=host,
+        cgroups_within=lambda _path: (),
         report_outcome=lambda _decision, _outcome: None,
         learn=lambda _lesson: None,
     )

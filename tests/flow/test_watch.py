@@ -35,6 +35,7 @@ class Host:
     snapshots: int = 0
     lessons: list[Lesson] = field(default_factory=list)
     kind: DecisionKind = DecisionKind.LIMIT
+    below: dict[str, set[int]] = field(default_factory=lambda: {"/system.slice/hog.service": {7}})
 
     def snapshot(self) -> Snapshot:
         self.snapshots += 1
@@ -91,6 +92,7 @@ def watch(host: Host, experience: Experience) -> Watch:
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: 30.0,
         limits=host,
+        cgroups_within=lambda path: host.below[path],
         learn=host.lessons.append,
         report_outcome=lambda _decision, outcome: host.outcomes.append(outcome),
     )
@@ -146,6 +148,17 @@ def test_watch_steps_up_while_the_limit_does_not_help(host: Host, watch: Watch) 
     host.pass_seconds(watch, 4, hurting=True)
 
     assert host.steps == [(1, Limit(cpu_quota_pct=20.0))]
+
+
+def test_watch_takes_nobody_below_a_limited_cgroup_for_a_victim(host: Host, watch: Watch) -> None:
+    """Whoever waits there waits for the quota, so that the harm would go on as long as the limit does."""
+    host.pass_seconds(watch, 3, hurting=True)
+    host.below["/system.slice/hog.service"] = {7, 8}  # the victim's
+    watch.applied(the_action(host))
+
+    host.pass_seconds(watch, 8, hurting=True)
+
+    assert host.steps == []
 
 
 def test_watch_keeps_a_limit_that_helps_and_measures_it(host: Host, watch: Watch) -> None:

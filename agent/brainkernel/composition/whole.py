@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from brainkernel import alerts, host
@@ -34,6 +35,7 @@ from brainkernel.oversight import Oversight
 from brainkernel.pipeline import Stages
 from brainkernel.processes import Processes
 from brainkernel.report import Archive, Everybody
+from brainkernel.sense.cgroups import ids_within, read_mounts
 from brainkernel.sense.runqueue import median_and_p99_us
 from brainkernel.showing import Showing, commands_of
 from brainkernel.starts import Starts
@@ -238,6 +240,7 @@ class _Whole:
             run_queue_us=median_and_p99_us,
             check_interval_s=lambda: self.judging.strategist.settings.check_interval_s,
             limits=self.limiter,
+            cgroups_within=partial(ids_within, read_mounts(self.paths.proc)),
             report_outcome=self._measured,
             learn=self._learn,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 from dataclasses import dataclass
@@ -69,6 +70,17 @@ def read_mounts(proc: Path) -> CgroupMounts:
             unified = unified or Path(where)
         has_named |= kind == "cgroup" and "name=systemd" in options.split(",")
     return CgroupMounts(unified, has_named)
+
+
+def ids_within(mounts: CgroupMounts, path: str) -> set[int]:
+    """The id of a cgroup and those of all below it; empty if it is gone."""
+    if mounts.unified is None:
+        return set()
+    ids = set()
+    for folder, _, _ in os.walk(f"{mounts.unified}{path}"):
+        with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+            ids.add(os.stat(folder).st_ino)  # noqa: PTH116 # each second while a limit stands
+    return ids
 
 
 class CgroupPaths:

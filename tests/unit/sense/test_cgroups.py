@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from brainkernel.sense.cgroups import CgroupMounts, CgroupPaths, cgroup_of_lines, read_cgroup, read_mounts
+from brainkernel.sense.cgroups import CgroupMounts, CgroupPaths, cgroup_of_lines, ids_within, read_cgroup, read_cgroup_id, read_mounts
 
 
 @pytest.mark.parametrize(
@@ -72,3 +72,25 @@ def test_path_by_id_needs_no_process(tmp_path: Path) -> None:
 def test_read_cgroup_of_a_gone_process_is_none() -> None:
     """Gone is no error."""
     assert read_cgroup(Path("/proc"), 2**22 + 1) is None
+
+
+def test_ids_within_are_those_of_the_whole_tree(tmp_path: Path) -> None:
+    """The cgroup itself and everything below it, nothing beside it."""
+    inner = tmp_path / "unit/inner"
+    inner.mkdir(parents=True)
+    (tmp_path / "beside").mkdir()
+    (tmp_path / "unit/cgroup.procs").touch()
+    mounts = CgroupMounts(tmp_path, has_named=False)
+
+    assert ids_within(mounts, "/unit") == {(tmp_path / "unit").stat().st_ino, inner.stat().st_ino}
+    assert ids_within(mounts, "/gone") == set()
+    assert ids_within(CgroupMounts(None, has_named=True), "/unit") == set()
+
+
+def test_cgroup_id_is_the_inode_of_its_folder(tmp_path: Path) -> None:
+    """As the kernel's records name it; 0 where processes are placed in another hierarchy."""
+    (tmp_path / "unit").mkdir()
+
+    assert read_cgroup_id(CgroupMounts(tmp_path, has_named=False), "/unit") == (tmp_path / "unit").stat().st_ino
+    assert read_cgroup_id(CgroupMounts(tmp_path, has_named=False), "/gone") == 0
+    assert read_cgroup_id(CgroupMounts(tmp_path, has_named=True), "/unit") == 0

@@ -1,0 +1,82 @@
+"""Which cgroups have their run-queue waits counted apart: those that a limit of ours slows down, however old it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+from brainkernel.act.limiter import Released
+from brainkernel.clock import SimulatedClock
+from brainkernel.limits import Limits
+from brainkernel.metrics import Figures
+from brainkernel.model import Action, Limit, ProcessKey, ReleaseResult, Route
+from support.nouns import SECOND_NS
+
+if TYPE_CHECKING:
+    from brainkernel.act.limiter import Result
+    from brainkernel.model import Decision
+
+WAITS_FOR_ITS_QUOTA = Action(
+    id=1, target=ProcessKey(100, SECOND_NS), comm="hog", route=Route.UNIT, unit="hog.service", cgroup="/system.slice/hog.service",
+    cgroup_id=7, limit=Limit(cpu_weight=20), changes=(),
+)  # fmt: skip
+
+
+@dataclass
+class Surroundings:
+    """The limiter, the watch, the loader and the report in one; what they are not asked for here they do not have."""
+
+    coming: list[Result] = field(default_factory=list)
+    followed: set[int] = field(default_factory=set)
+    actions: list[Action] = field(default_factory=list)
+
+    def results(self) -> list[Result]:
+        given, self.coming = self.coming, []
+        return given
+
+    def applied(self, action: Action) -> Decision | None:
+        raise AssertionError(action)
+
+    def follow_cgroup(self, cgroup_id: int) -> bool:
+        self.followed.add(cgroup_id)
+        return True
+
+    def unfollow_cgroup(self, cgroup_id: int) -> None:
+        self.followed.discard(cgroup_id)
+
+    def released(self, action: Action, result: ReleaseResult | None = None, why: str = "") -> None:
+        assert result is None or why, action
+
+
+def limits_of(around: Surroundings) -> Limits:
+    part = cast("Any", around)
+    return Limits(
+        limiter=part, watch=part, loader=part, store=part, experience=part, judging=part,
+        figures=Figures(), report=part, clock=SimulatedClock(SECOND_NS),
+    )  # fmt: skip
+
+
+def test_limit_that_an_earlier_run_left_is_followed_until_it_is_gone() -> None:
+    """A restart undoes what is left; as long as that fails its quota makes the cgroup wait, which harms nobody."""
+    around = Surroundings()
+    limits = limits_of(around)
+
+    around.coming = [Released(WAITS_FOR_ITS_QUOTA, ReleaseResult.FAILED, "systemd does not answer")]
+    limits.take_results()
+    meanwhile = set(around.followed)
+    around.coming = [Released(WAITS_FOR_ITS_QUOTA, ReleaseResult.RESTORED, "left by an earlier run")]
+    limits.take_results()
+
+    assert meanwhile == {7}
+    assert around.followed == set()
+
+
+def test_cgroup_that_others_share_is_not_followed() -> None:
+    """Their waits are the host's."""
+    around = Surroundings()
+    shared = replace(WAITS_FOR_ITS_QUOTA, route=Route.TASK)
+
+    around.coming = [Released(shared, ReleaseResult.FAILED, "systemd does not answer")]
+    limits_of(around).take_results()
+
+    assert around.followed == set()
