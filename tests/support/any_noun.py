@@ -7,6 +7,7 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
+import msgspec
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
@@ -25,16 +26,22 @@ _FLOATS = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def any_of(noun: type[T], text: SearchStrategy[str] = any_text) -> SearchStrategy[T]:
-    """Any value of a frozen dataclass of the model."""
+    """Any value of a noun of the model, a dataclass or a Struct."""
     hints = get_type_hints(noun)
-    return st.builds(noun, **{f.name: _of(hints[f.name], text) for f in fields(noun)})  # type: ignore[arg-type]
+    return st.builds(noun, **{name: _of(hints[name], text) for name in _fields_of(noun)})
+
+
+def _fields_of(noun: type[Any]) -> list[str]:
+    if issubclass(noun, msgspec.Struct):
+        return list(noun.__struct_fields__)
+    return [f.name for f in fields(noun)]
 
 
 def _of(hint: Any, text: SearchStrategy[str]) -> SearchStrategy[Any]:
     plain = {str: text, int: _INTEGERS, float: _FLOATS, bool: st.booleans(), NoneType: st.none()}
     if hint in plain:
         return plain[hint]
-    if is_dataclass(hint):
+    if is_dataclass(hint) or (isinstance(hint, type) and issubclass(hint, msgspec.Struct)):
         return any_of(hint, text)  # type: ignore[arg-type]
     if isinstance(hint, type) and issubclass(hint, Enum):
         return st.sampled_from(hint)

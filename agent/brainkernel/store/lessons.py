@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from brainkernel.model import Lesson
 from brainkernel.store.codec import UnreadableError, decode, encode, path_of, path_value
 
@@ -34,7 +36,7 @@ class Lessons:
                 lesson = decode(data, Lesson)
             except UnreadableError:
                 continue
-            lessons.append((time_ns, replace(lesson, identity=replace(lesson.identity, exe=path_of(exe)))))
+            lessons.append((time_ns, replace(lesson, identity=msgspec.structs.replace(lesson.identity, exe=path_of(exe)))))
         return lessons
 
     def prune(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import pytest
 from brainkernel.classify.cachekey import argv_shape, cache_key
 from brainkernel.classify.knowledge import Knowledge
@@ -147,7 +148,7 @@ def changed(**program: object) -> Suspect:
         changed(uid=33),
         changed(parents=("/usr/sbin/cron",)),
         a_suspect(evidence=Evidence(marks=frozenset({Mark.DELETED}))),
-        dataclasses.replace(a_suspect(), identity=dataclasses.replace(a_suspect().identity, file=FileId(1, 2, 3))),
+        dataclasses.replace(a_suspect(), identity=msgspec.structs.replace(a_suspect().identity, file=FileId(1, 2, 3))),
     ],
     ids=["exe", "argv", "root", "system user", "parent", "marks", "file changed"],
 )

@@ -8,10 +8,10 @@ import shutil
 import subprocess
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from brainkernel.clock import SimulatedClock
 from brainkernel.enrich.enricher import Enricher
@@ -169,7 +169,7 @@ def test_enricher_keeps_a_dead_processs_evidence_from_its_event() -> None:
 def test_enricher_takes_nothing_from_a_process_that_has_the_pid_now(program: Path) -> None:
     """A reused pid is somebody else: its cgroup, session and file are not the suspect's."""
     with _running(program) as (key, _):
-        stranger = replace(key, start_ns=key.start_ns - 10_000_000)
+        stranger = msgspec.structs.replace(key, start_ns=key.start_ns - 10_000_000)
         evidence = _enricher(Packages(str(program), _md5(program))).enrich(_suspect(stranger, "/usr/bin/other", None)).evidence
 
     assert (evidence.session, evidence.tty, evidence.package) == ("", "", None)

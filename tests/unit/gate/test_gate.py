@@ -1,12 +1,12 @@
 """The gate lets through what is new or odd, and nothing else."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from brainkernel.config import Gate as GateConfig
 from brainkernel.gate.gate import Baseline, Gate, is_always
 from brainkernel.model import FileId, Mark, ProcessKey, ReasonCode
+from msgspec.structs import replace
 from support.nouns import SECOND_NS, an_exec
 
 

@@ -1,5 +1,6 @@
 """The effect of a limit, measured on both sides."""
 
+import msgspec
 from brainkernel.model import Action, Limit, ProcessKey, Route
 from brainkernel.observe.effect import Before, outcome_of
 from brainkernel.observe.window import Snapshot, Window, window_of
@@ -19,7 +20,7 @@ def before() -> Before:
 
 def after(*, hog_cpu_s: float, victim_wait_s: float | None, pressure_s: float) -> Window:
     victim = a_task(5000, "mysqld", wait_s=victim_wait_s or 0.0)
-    victim = type(victim)(**{f: getattr(victim, f) for f in victim.__slots__} | {"key": VICTIM})
+    victim = msgspec.structs.replace(victim, key=VICTIM)
     tasks = [a_task(100, "hog", cpu_s=hog_cpu_s)] + ([victim] if victim_wait_s is not None else [])
     empty = Snapshot(time_ns=0, tasks={}, pressure_total_us=0, run_queue=None)
     last = Snapshot(time_ns=2 * SECOND_NS, tasks={t.key: t for t in tasks}, pressure_total_us=int(pressure_s * 1e6), run_queue=None)

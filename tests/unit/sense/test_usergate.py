@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from brainkernel.model import Exec, FileId, ProcessKey
 from brainkernel.sense.usergate import Fate, UserGate
+from msgspec.structs import replace
 
 START = Exec(
     time_ns=1,
