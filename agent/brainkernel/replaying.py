@@ -35,7 +35,8 @@ from brainkernel.model import Exec, Exit, Fork
 from brainkernel.pipeline import Stages, conclude, consider
 from brainkernel.sense.loader import choose
 from brainkernel.sense.loaders import live_loaders
-from brainkernel.sense.recording import line_of, read_events
+from brainkernel.sense.recording import line_of
+from brainkernel.sense.replay import ReplayLoader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -116,17 +117,23 @@ def _never(decision: Decision) -> None:
     raise AssertionError(msg)
 
 
-def replay(lines: Iterable[bytes], config: Config, out: TextIO, *, as_json: bool) -> int:
+def replay(recording: BinaryIO, config: Config, out: TextIO, *, as_json: bool) -> int:
     """Print one line per program start: whether the gate let it pass and why, and the decision; returns the exit code.
 
     Raises UsageError that names the line which is no event.
     """
-    for event, decision in Replay(config).decisions(read_events(line.decode("utf-8", "surrogateescape") for line in lines)):
-        if isinstance(event, Exec):
-            thing = replayed_object(event, decision)
-            text = orjson.dumps(thing).decode() if as_json else _line_of(thing)
-            print(text, file=out)
+    with ReplayLoader(recording, all_events=True) as loader:
+        for event, decision in Replay(config).decisions(_events_of(loader)):
+            if isinstance(event, Exec):
+                thing = replayed_object(event, decision)
+                text = orjson.dumps(thing).decode() if as_json else _line_of(thing)
+                print(text, file=out)
     return 0
+
+
+def _events_of(loader: ReplayLoader) -> Iterator[ProcessEvent]:
+    while not loader.finished:
+        yield from loader.drain()
 
 
 def replayed_object(event: Exec, decision: Decision | None) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import ctypes
 import functools
+import io
 import os
 import platform
 import shutil
@@ -17,12 +18,15 @@ from typing import TYPE_CHECKING, Any, Protocol
 from brainkernel.sense import hostcheck
 from brainkernel.sense.core import CoreLoader, CoreOptions
 from brainkernel.sense.netlink import NetlinkLoader
+from brainkernel.sense.recording import line_of
+from brainkernel.sense.replay import ReplayLoader
 from brainkernel.sense.stream import StreamOptions
 from support.kernel import Witness, refuse, require_kernel, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from brainkernel.model import ProcessEvent
     from brainkernel.sense.loader import KernelCounters, Loader
 
 _CLONE_NEWNS, _MS_REC, _MS_PRIVATE = 0x20000, 0x4000, 1 << 18  # include/uapi/linux/sched.h, mount.h
@@ -65,7 +69,34 @@ def closed(witness: Witness) -> KernelCounters:
     return wait_until("closed books", balanced)
 
 
+class Recorded(ReplayLoader):
+    """Replays what the core loader records meanwhile: the events of this host, by way of their lines."""
+
+    def __init__(self, **options: Any) -> None:
+        self._live = CoreLoader(CoreOptions(all_events=True, own_tgids=()))
+        self._recording = io.BytesIO()
+        super().__init__(self._recording, **options)
+
+    def open(self) -> None:
+        self._live.open()
+        super().open()
+
+    def close(self) -> None:
+        super().close()
+        self._live.close()
+
+    def drain(self, limit: int = 512) -> list[ProcessEvent]:
+        lines = [line for event in self._live.drain(limit) if (line := line_of(event)) is not None]
+        read_up_to = self._recording.tell()
+        self._recording.seek(0, os.SEEK_END)
+        self._recording.write("".join(f"{line}\n" for line in lines).encode())
+        self._recording.seek(read_up_to)
+        return super().drain(limit)
+
+
 def _loader(name: str, options: dict[str, Any]) -> Loader:
+    if name == "replay":
+        return Recorded(**options)
     if name == "core":
         return CoreLoader(CoreOptions(**options))
     if name == "netlink":

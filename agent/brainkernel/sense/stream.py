@@ -14,14 +14,13 @@ from brainkernel.sense.processbook import ProcessBook
 from brainkernel.sense.proctasks import read_tasks
 from brainkernel.sense.suppression import SuppressionNotices
 from brainkernel.sense.usergate import Fate, UserGate
+from brainkernel.sense.usergated import UserGatedLoader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from brainkernel.clock import Clock
-    from brainkernel.model import Exec, Identity, ProcessEvent, TaskSample
-    from brainkernel.sense.loader import KernelCounters
-    from brainkernel.sense.runqueue import Histogram
+    from brainkernel.model import ProcessEvent, TaskSample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +40,7 @@ class StreamOptions:
         return (0, 0) if self.all_events else (self.exec_records_per_s, self.exec_records_burst)
 
 
-class StreamLoader(ABC):
+class StreamLoader(UserGatedLoader, ABC):
     """See `Loader`. A subclass opens the source, and gives its records in the order of their time."""
 
     name: str
@@ -53,7 +52,7 @@ class StreamLoader(ABC):
         self._clock = clock or SystemClock()
         self._notices = SuppressionNotices()
         self._book = ProcessBook(self._options.proc)
-        self._gate = UserGate(all_events=self._options.all_events)
+        super().__init__(UserGate(all_events=self._options.all_events))
         self._is_open = False
 
     def __enter__(self) -> Self:
@@ -136,48 +135,6 @@ class StreamLoader(ABC):
             gate.count("exec", Fate.FAILED)
             return None
         return event if gate.of_exec(event) is Fate.SUBMITTED else None
-
-    def remember(self, identity: Identity, *, always: bool = False) -> None:
-        """Put it into the gate; an identity without a file cannot be, and is reported each time."""
-        self._gate.remember(identity, always=always)
-
-    def remember_many(self, identities: Iterable[tuple[Identity, bool]]) -> int:
-        """Put them into the gate."""
-        return self._gate.remember_many(identities)
-
-    def remember_arguments(self, event: Exec) -> bool:
-        """Put this invocation into the gate."""
-        return self._gate.remember_arguments(event)
-
-    def forget(self, identity: Identity) -> None:
-        """Take it out of the gate."""
-        self._gate.forget(identity)
-
-    def exclude(self, tgid: int) -> None:
-        """Make it one of ours; its children will be by fork."""
-        self._gate.exclude(tgid)
-
-    def counters(self) -> KernelCounters:
-        """The books, kept in user space."""
-        return self._gate.counters()
-
-    def run_queue(self) -> Histogram | None:
-        """None where the kernel side cannot see it."""
-        return None
-
-    def follow_cgroup(self, cgroup_id: int) -> bool:
-        """It cannot."""
-        del cgroup_id
-        return False
-
-    def unfollow_cgroup(self, cgroup_id: int) -> None:
-        """Nothing is to be undone."""
-        del cgroup_id
-
-    def run_queue_of(self, cgroup_id: int) -> Histogram | None:
-        """None is followed."""
-        del cgroup_id
-        return None
 
     def tasks(self) -> list[TaskSample] | None:
         """Read /proc: some 30 us per process."""

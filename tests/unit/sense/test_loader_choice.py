@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel.errors import SenseError, UsageError
 from brainkernel.sense.core import CoreLoader, CoreOptions, ring_bytes_for
 from brainkernel.sense.loader import Fates, KernelCounters, choose
-from brainkernel.sense.recording import ReplayLoader
+from brainkernel.sense.replay import ReplayLoader
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,15 +17,13 @@ def a_core_without_kernel(tmp_path: Path) -> CoreLoader:
     return CoreLoader(CoreOptions(object_file=tmp_path / "absent.o"))
 
 
-def a_replay(tmp_path: Path) -> ReplayLoader:
-    file = tmp_path / "recording.jsonl"
-    file.write_text("")
-    return ReplayLoader(file)
+def a_replay() -> ReplayLoader:
+    return ReplayLoader(io.BytesIO())
 
 
 def test_choose_auto_takes_the_first_that_opens_and_says_why(tmp_path: Path) -> None:
     """Falling back is never silent."""
-    chosen = choose("auto", {"core": lambda: a_core_without_kernel(tmp_path), "replay": lambda: a_replay(tmp_path)})
+    chosen = choose("auto", {"core": lambda: a_core_without_kernel(tmp_path), "replay": a_replay})
 
     chosen.loader.close()
     assert chosen.loader.name == "replay"
@@ -36,13 +35,13 @@ def test_choose_auto_takes_the_first_that_opens_and_says_why(tmp_path: Path) -> 
 def test_choose_by_name_does_not_fall_back(tmp_path: Path) -> None:
     """Who asks for one loader gets it, or the reason why not."""
     with pytest.raises(SenseError, match=r"run \./scripts/build-bpf"):
-        choose("core", {"core": lambda: a_core_without_kernel(tmp_path), "replay": lambda: a_replay(tmp_path)})
+        choose("core", {"core": lambda: a_core_without_kernel(tmp_path), "replay": a_replay})
 
 
-def test_choose_names_what_there_is(tmp_path: Path) -> None:
+def test_choose_names_what_there_is() -> None:
     """A loader that is not there is a wrong call, not a broken host."""
     with pytest.raises(UsageError, match="auto, replay"):
-        choose("bcc", {"replay": lambda: a_replay(tmp_path)})
+        choose("bcc", {"replay": a_replay})
 
 
 def test_choose_auto_reports_each_refusal_when_none_opens(tmp_path: Path) -> None:

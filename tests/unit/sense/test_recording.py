@@ -1,36 +1,54 @@
 from __future__ import annotations
 
-import io
-import select
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel.errors import UsageError
-from brainkernel.model import Exec, Exit, Fork, Mark, ProcessKey, Suppressed
-from brainkernel.sense.recording import ReplayLoader, line_of, read_events
+from brainkernel.model import Ancestor, Exec, Exit, FileId, Fork, Mark, ProcessKey, Suppressed
+from brainkernel.sense.recording import EventReader, line_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterable
+
+    from brainkernel.model import ProcessEvent
+
+
+def read_events(lines: Iterable[str], name: str = "-") -> list[ProcessEvent]:
+    reader = EventReader(name)
+    return [event for line in lines if (event := reader.event_of(line)) is not None]
+
 
 # What os.fsdecode can give: any text, bytes that are not UTF-8 as lone surrogates.
 OS_TEXT = st.binary(max_size=30).map(lambda b: b.decode("utf-8", "surrogateescape"))
 TICKS = st.integers(0, 10**9).map(lambda n: n * 10_000_000)
 
 
+KEYS = st.builds(ProcessKey, st.integers(1, 2**22), TICKS)
+FILES = st.builds(FileId, st.integers(0, 2**32 - 1), st.integers(1, 2**64 - 1), st.integers(0, 2**63))
 # The path of a replayed program is looked at once more, so these marks depend on it.
 SHOWN_BY_PATH = {Mark.MEMFD, Mark.WORLD_WRITABLE_DIR, Mark.HIDDEN_DIR}
 EXECS = st.builds(
     Exec,
     time_ns=TICKS,
-    key=st.builds(ProcessKey, st.integers(1, 2**22), TICKS),
+    key=KEYS,
     exe=OS_TEXT,
     argv=st.lists(OS_TEXT, max_size=5).map(tuple),
     cwd=OS_TEXT,
     cgroup=OS_TEXT,
     parent_exe=OS_TEXT,
     uid=st.integers(0, 2**32 - 1),
+    filename=OS_TEXT,
+    comm=OS_TEXT.filter(bool),
+    euid=st.integers(0, 2**32 - 1),
+    cgroup_id=st.integers(0, 2**64 - 1),
+    tty=st.integers(0, 2**32),
+    loginuid=st.none() | st.integers(0, 2**32 - 1),
+    file=st.none() | FILES,
+    parent_file=st.none() | FILES,
+    ancestors=st.lists(st.builds(Ancestor, KEYS, OS_TEXT, st.none() | FILES, OS_TEXT), max_size=3).map(tuple),
     marks=st.frozensets(st.sampled_from(sorted(set(Mark) - SHOWN_BY_PATH, key=lambda mark: mark.value))),
 )
 
@@ -45,9 +63,8 @@ def test_exec_comes_back_from_its_line(event: Exec) -> None:
     assert line.isascii()
     assert "\n" not in line
     assert isinstance(back, Exec)
-    for name in ("time_ns", "key", "exe", "argv", "cwd", "cgroup", "parent_exe", "uid"):
-        assert getattr(back, name) == getattr(event, name)
-    assert back.marks - SHOWN_BY_PATH == event.marks
+    parent = event.ancestors[0].key if event.ancestors else None
+    assert replace(back, marks=back.marks - SHOWN_BY_PATH) == replace(event, parent=parent)
 
 
 def test_exit_and_fork_come_back_from_their_lines() -> None:
@@ -99,8 +116,12 @@ def test_missing_fields_take_what_an_earlier_line_said() -> None:
         ('{"kind":"exec","tgid":-1}', "tgid: must be a whole number"),
         ('{"kind":"exec","time_ns":1e15}', "time_ns: must be a whole number"),
         ('{"kind":"exec","uid":4294967296}', "uid: must be a whole number"),
-        ('{"kind":"exec","marks":["odd"]}', "marks: must be a list of argv0_mismatch,"),
+        ('{"kind":"exec","marks":["odd"]}', "marks: there is no 'odd', only argv0_mismatch,"),
         ('{"kind":"exec","marks":[["memfd"]]}', "marks: must be a list"),
+        ('{"kind":"exec","file":7}', "file: must be an object"),
+        ('{"kind":"exec","file":{"ino":"7"}}', "ino: must be a whole number"),
+        ('{"kind":"exec","ancestors":[7]}', "ancestors: must be a list of objects"),
+        ('{"kind":"exec","ancestors":[{"exe":7}]}', "exe: must be a string"),
         ('{"kind":"exit","cpu_ns":-1}', "cpu_ns: must be a whole number"),
         ('{"kind":"exit","exit_code":"9"}', "exit_code: must be a whole number"),
         ('{"kind":"exec","exe":7}', "exe: must be a string"),
@@ -125,40 +146,3 @@ def test_any_text_is_an_event_or_a_named_error(line: str) -> None:
         list(read_events([line], "f"))
     except UsageError as error:
         assert str(error).startswith("f:1: ")  # noqa: PT017 # an event is as good
-
-
-def test_replay_drains_in_order_and_says_when_it_is_finished(tmp_path: Path) -> None:
-    """The descriptor is readable while there is more, so the daemon's loop needs to know nothing of files."""
-    file = tmp_path / "recording.jsonl"
-    file.write_text("".join(f'{{"kind":"exec","tgid":{i},"exe":"/bin/{i}"}}\n' for i in range(1, 6)))
-
-    with ReplayLoader(file) as loader:
-        readable = bool(select.select([loader], [], [], 0)[0])
-        first = loader.drain(limit=3)
-        rest = loader.drain(limit=3)
-        still_readable = bool(select.select([loader], [], [], 0)[0])
-        finished = loader.finished
-        nothing = loader.drain()
-        counters = loader.counters()
-
-    assert [e.key.tgid for e in first if isinstance(e, Exec)] == [1, 2, 3]
-    assert [e.key.tgid for e in rest if isinstance(e, Exec)] == [4, 5]
-    assert (readable, still_readable, finished, nothing) == (True, False, True, [])
-    assert counters.received["exec"] == 5
-    assert counters.mismatches() == []
-
-
-def test_replay_of_a_stream_leaves_it_open() -> None:
-    """Stdin is not ours to close."""
-    stream = io.StringIO('{"kind":"exec"}\n')
-
-    with ReplayLoader(stream) as loader:
-        assert len(loader.drain()) == 1
-
-    assert not stream.closed
-
-
-def test_replay_of_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
-    """With its name and the reason."""
-    with pytest.raises(UsageError, match=r"absent\.jsonl: cannot be read: No such file"):
-        ReplayLoader(tmp_path / "absent.jsonl").open()
