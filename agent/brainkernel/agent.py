@@ -87,6 +87,7 @@ class Parts:
     measuring: Measuring
     report: Report
     reload: Callable[[], None]
+    improve: Callable[[], None]  # learn a little, and see to the versions
     flush: Callable[[], None]  # what was met goes to the store
     close: Callable[[], None]
     kernel: str
@@ -136,6 +137,7 @@ class Agent:
         self._p.judging.tick(self._p.chosen.loader.counters().lost)
         self._p.alerting.tick()
         self._p.measuring.tick()
+        self._p.improve()
         self._p.flush()
         self._p.store.flush()
 

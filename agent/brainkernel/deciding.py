@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from brainkernel.agent import Switch
     from brainkernel.clock import Clock
-    from brainkernel.config import Config
     from brainkernel.decide.approvals import Approvals
+    from brainkernel.effective import Standards
     from brainkernel.enrich.table import ProcessTable
     from brainkernel.learn.experience import Experience
     from brainkernel.learn.strategy import Settings
-    from brainkernel.model import Decision, Suspect, Symptom, Verdict
+    from brainkernel.model import Decision, Identity, Refusal, Suspect, Symptom, Verdict
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class Deciding:
     def __init__(
         self,
         *,
-        config: Config,
+        standards: Callable[[Identity], Standards],
         clock: Clock,
         switch: Switch,
         experience: Experience,
@@ -63,7 +63,7 @@ class Deciding:
         lease_ns_for: Callable[[Suspect], int],
         limits_standing: Callable[[], int],
     ) -> None:
-        self.config = config
+        self._standards = standards
         self._clock = clock
         self._switch = switch
         self._experience = experience
@@ -81,27 +81,34 @@ class Deciding:
         """Decide about one suspect now. Only where somebody is hurt is the process looked at."""
         now_ns = self._clock.boot_ns()
         safety = _Stopwatch(self._clock)
+        standards = self._standards(suspect.identity)
         circumstances = Circumstances(
             id=self._next_id(),
             time_ns=self._clock.wall_ns(),
             decided_ns=now_ns,
             symptom=symptom,
             surroundings=safety.timed(lambda: self._surroundings(suspect, now_ns)) if symptom else None,
-            learned=self._experience.objection(suspect.identity, self._clock.wall_ns()) if symptom else None,
+            learned=self._learned(suspect, verdict, symptom, standards) if symptom else None,
             throttle_threshold=self._strategy().throttle_threshold,
             consent=self._approvals.consent(suspect, verdict.category, now_ns) if symptom else Consent.ASK,
             lease_ns=self._lease_ns_for(suspect) if symptom else 0,
             enforce=self._switch.enforces,
+            version=standards.number,
         )
         objections = lambda surroundings, rules: safety.timed(lambda: objections_of(surroundings, rules))  # noqa: E731 # named for the call
-        decision = decide(suspect, verdict, circumstances, self.config, objections)
+        decision = decide(suspect, verdict, circumstances, standards.config, objections)
         if symptom:
             decision = replace(decision, spans=(Span(stage="safety", ns=safety.ns),))
         if decision.kind is DecisionKind.PENDING:
-            self._approvals.ask(decision, now_ns, int(self.config.approvals.timeout_s * NS_PER_S))
+            self._approvals.ask(decision, now_ns, int(standards.config.approvals.timeout_s * NS_PER_S))
         if decision.acts:
             self._acted_ns.append(now_ns)
         return decision
+
+    # What was learned of this very program goes before what was learned of programs like it.
+    def _learned(self, suspect: Suspect, verdict: Verdict, symptom: Symptom, standards: Standards) -> Refusal | None:
+        objection = self._experience.objection(suspect.identity, self._clock.wall_ns())
+        return objection or standards.caution.objection(suspect, verdict, symptom)
 
     def _surroundings(self, suspect: Suspect, now_ns: int) -> Surroundings:
         while self._acted_ns and now_ns - self._acted_ns[0] > MINUTE_NS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
@@ -28,7 +29,7 @@ TELL_EVERY_NS = 60_000_000_000  # of one budget's breaches; the others of a minu
 
 
 class Judging(Report):
-    """Keeps the figures of quality and stability. `keep` puts a judgement where a restart finds it."""
+    """Keeps the figures of quality and stability. `keep` puts a judgement where a restart finds it, and where it is learned from."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class Judging(Report):
         config: Config,
         clock: Clock,
         figures: Figures,
-        keep: Callable[[Judgement], None],
+        keep: Callable[[Decision, Judgement], None],
         log: Callable[[AuditEntry], None],
         tell: Callable[[str], None],
         earlier: Iterable[Judgement] = (),
@@ -66,13 +67,13 @@ class Judging(Report):
     def said(self, decision: Decision, feedback: Feedback) -> None:
         """A person said something about a decision."""
         self._figures.add(metrics.FEEDBACK, "good" if feedback.good else "bad")
-        self._take(quality.judgement_of_feedback(decision, feedback))
+        self._take(decision, quality.judgement_of_feedback(decision, feedback))
 
     def undone(self, decision: Decision) -> None:
         """A person took a limit back."""
         self._stability.undone(self._clock.boot_ns())
         if (judgement := quality.judgement_of_undo(decision, self._clock.wall_ns())) is not None:
-            self._take(judgement)
+            self._take(decision, judgement)
 
     def tick(self, events_lost: int) -> None:
         """Once per sample: see how the host fares, and publish now and then."""
@@ -144,16 +145,17 @@ class Judging(Report):
         if result is ReleaseResult.FAILED:
             self._stability.failed(self._clock.boot_ns())
 
-    def outcome(self, _decision: Decision, outcome: Outcome) -> None:
+    def outcome(self, decision: Decision, outcome: Outcome) -> None:
         """The measured effect is a weak word about the limit."""
-        self._take(quality.judgement_of_effect(outcome, self._clock.wall_ns()))
+        self._take(decision, quality.judgement_of_effect(outcome, self._clock.wall_ns()))
 
     def notice(self, text: str) -> None:
         """Notices are for people who are there."""
 
-    def _take(self, judgement: Judgement) -> None:
+    def _take(self, decision: Decision, judgement: Judgement) -> None:
+        judgement = replace(judgement, version=decision.version)
         self._evaluator.add(judgement)
-        self._keep(judgement)
+        self._keep(decision, judgement)
 
     def _adapt(self, rates: tuple[Rate, ...], now_ns: int) -> None:
         wrong = next(r for r in rates if r.measure is Measure.FALSE_POSITIVE and r.window == "24h")

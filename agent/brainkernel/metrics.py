@@ -94,6 +94,10 @@ STATE_BYTES = _gauge("state_bytes", "Size of a file in the state directory.", "f
 STRATEGY = _gauge("strategy_info", "1 for the strategy in force.", "strategy")
 STRATEGY_CHANGES = _counter("strategy_changes", "Changes of the strategy, by the rules or forced.", "to", "by")
 FEEDBACK = _counter("feedback", "Words of people about decisions.", "word")
+VERSION = _gauge("version", "Number of the version of policy, rules and models in force; 0: none can be kept.")
+LEARNING_WORDS = _gauge("learning_words", "Words that a model can learn from.", "task")
+LEARNING_SESSIONS = _counter("learning_sessions", "Times that a model learned, by what became of it.", "task", "result")
+DRIFTS = _counter("drifts", "Times that a model's mistakes became more than they were.", "task")
 
 ALERTS = _counter("alerts", "Changes of alerts by rule and what they say: firing, resolved, event, test.", "rule", "state")
 ALERT_FIRING = _gauge("alert_firing", "1 while the condition of this rule holds.", "rule")

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brainkernel.decide.approvals import Subject
+from brainkernel.effective import StrategyFile
 from brainkernel.errors import UsageError
 from brainkernel.learn.experience import lesson_of
 from brainkernel.learn.strategy import Strategy
@@ -41,8 +42,9 @@ class Oversight:
         clock: Clock,
         learn: Callable[[Lesson], None],
         reconsider: Callable[[ProcessKey], None],
+        forced: Callable[[StrategyFile, str], None],
     ) -> None:
-        """Take up what held always before. `reconsider` lets a process be decided about again as soon as it hurts."""
+        """Take up what held always before. `reconsider` lets a process be decided about again as soon as it hurts, `forced` keeps a forced strategy."""
         self._decisions = decisions
         self._log = log
         self._approvals = approvals
@@ -50,6 +52,7 @@ class Oversight:
         self._clock = clock
         self._learn = learn
         self._reconsider = reconsider
+        self._forced = forced
         for entry in log.of(ALWAYS):
             approvals.hold(Subject(entry.exe, entry.script, entry.category), allowed=ALWAYS[entry.deed])
         self._force_as_before(log.of((FORCED, AUTO))[-1:])
@@ -102,12 +105,29 @@ class Oversight:
         if arguments.name == people.AUTO_STRATEGY:
             self.note(AUTO, peer)
             self._judging.force(None)
+            self._forced(StrategyFile(), _name_of(peer))
             return self.strategy()
         length_ns = None if arguments.seconds is None else int(arguments.seconds * 1e9)
         until_ns = None if length_ns is None else self._clock.wall_ns() + length_ns
         self.note(FORCED, peer, text=arguments.name, until_ns=until_ns)
         self._judging.force(Strategy(arguments.name), None if length_ns is None else self._clock.boot_ns() + length_ns)
+        self._forced(StrategyFile(forced=Strategy(arguments.name), until_ns=until_ns), _name_of(peer))
         return self.strategy()
+
+    def follow(self, before: StrategyFile, after: StrategyFile) -> None:
+        """Another version came into force: where it says otherwise which strategy is forced, so it is."""
+        if (before.forced, before.until_ns) == (after.forced, after.until_ns) or self._is_in_force(after):
+            return
+        deed, name = (FORCED, after.forced.value) if after.forced else (AUTO, "")
+        self._log.add(AuditEntry(time_ns=self._clock.wall_ns(), deed=deed, text=name, until_ns=after.until_ns))
+        if after.forced:
+            self._force_as_before(self._log.of((FORCED,))[-1:])
+        else:
+            self._judging.force(None)
+
+    def _is_in_force(self, wanted: StrategyFile) -> bool:
+        strategist = self._judging.strategist
+        return wanted.forced is (strategist.strategy if strategist.is_forced else None)
 
     # What a person forced outlives a restart, and ends when it was to end.
     def _force_as_before(self, last: list[AuditEntry]) -> None:
@@ -136,6 +156,10 @@ class Oversight:
             category=subject.category,
             text=str(pending.decision.limit),
         )
+
+
+def _name_of(peer: Peer) -> str:
+    return f"uid {peer.uid}"
 
 
 def strategy_state(strategist: Strategist, now_ns: int) -> people.StrategyState:

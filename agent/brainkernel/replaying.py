@@ -21,6 +21,7 @@ from brainkernel.classify.tiers import RulesTier
 from brainkernel.clock import SimulatedClock, SystemClock
 from brainkernel.decide.approvals import Approvals
 from brainkernel.deciding import Deciding
+from brainkernel.effective import Standards
 from brainkernel.enrich.enricher import Enricher
 from brainkernel.enrich.lineage import parents_of
 from brainkernel.enrich.procfs import ProcFs
@@ -63,7 +64,7 @@ class Replay:
         rules = RulesTier(ruleset.load())
         model = ModelTier(LocalModel(), rules.ruleset.knowledge)
         deciding = Deciding(
-            config=config,
+            standards=lambda _identity: Standards(config=config),
             clock=self._clock,
             switch=Switch("observe"),
             experience=Experience(),

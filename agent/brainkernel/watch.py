@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from brainkernel.clock import Clock
-    from brainkernel.config import Config
+    from brainkernel.config import Config, Policy
     from brainkernel.gate.baseline import Baseline
     from brainkernel.metrics import Figures
     from brainkernel.model import Action, Decision, Lesson, Limit, Outcome, ProcessKey, Suspect, Symptom
@@ -57,6 +57,7 @@ class Ports:
     decide: Callable[[Suspect, Symptom], Decision]  # judges, concludes and reports
     run_queue_us: Callable[[tuple[int, ...]], tuple[float, float] | None]  # counts -> p50, p99
     check_interval_s: Callable[[], float]  # of the strategy in force
+    policy_of: Callable[[Suspect], Policy]  # of the version that decides about it
     limits: Limits
     cgroups_within: Callable[[str], Collection[int]]  # ids of the cgroup of this path and of those below it
     report_outcome: Callable[[Decision, Outcome], None]
@@ -209,9 +210,10 @@ class Watch:
         self._measure_effect(tended, window)
         worst = max(uses, key=lambda u: u.cpu_pct)
         symptom = symptom_of(window, worst, self.config.symptoms, limited_cgroups=limited, p99_us=p99_us)
-        category = self.config.policy.of(tended.decision.verdict.category)
+        policy = self._ports.policy_of(tended.decision.suspect)
+        category = policy.of(tended.decision.verdict.category)
         now_ns = self._clock.boot_ns()
-        if steps_up(tended.held, symptom, now_ns, self.config.policy, category):
+        if steps_up(tended.held, symptom, now_ns, policy, category):
             limit = limit_of(category.limits[tended.held.step + 1])
             tended.held = replace(tended.held, stepped_ns=now_ns)  # asked for once, not at each tick until it is done
             self._ports.limits.step(action.id, limit, action.expires_ns)
@@ -222,13 +224,13 @@ class Watch:
         tended.measured = True
         outcome = outcome_of(tended.before, window)
         self._ports.report_outcome(tended.decision, outcome)
-        last_step = tended.held.step + 1 >= len(self.config.policy.of(tended.decision.verdict.category).limits)
+        last_step = tended.held.step + 1 >= len(self._ports.policy_of(tended.decision.suspect).of(tended.decision.verdict.category).limits)
         if outcome.helped or last_step:
             self._ports.learn(lesson_of(tended.decision, outcome=outcome))
 
     def lease_ns_for(self, suspect: Suspect) -> int:
         """How long a new limit on this program may stand."""
-        return lease_ns_of(self.config.policy, self._experience.times_needed(suspect.identity, self._clock.wall_ns()))
+        return lease_ns_of(self._ports.policy_of(suspect), self._experience.times_needed(suspect.identity, self._clock.wall_ns()))
 
     def _forget_the_ended(self, window: Window) -> None:
         for key in [k for k in self._said if k not in window.uses]:

@@ -40,13 +40,20 @@ def oversight_of(host: Opened, judging: Judging, learn: Callable[[Lesson], None]
         clock=host.clock,
         learn=learn,
         reconsider=lambda _key: None,
+        forced=lambda _strategy, _by: None,
     )
 
 
 def judging_of(host: Opened, figures: Figures, tell: Callable[[str], None] = _raising) -> Judging:
     kept = host.store.judgements
     return Judging(
-        config=Config(), clock=host.clock, figures=figures, keep=kept.save, log=host.store.audit.add, tell=tell, earlier=kept.all()
+        config=Config(),
+        clock=host.clock,
+        figures=figures,
+        keep=lambda _decision, judgement: kept.save(judgement),
+        log=host.store.audit.add,
+        tell=tell,
+        earlier=kept.all(),
     )
 
 

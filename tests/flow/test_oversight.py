@@ -12,6 +12,7 @@ from brainkernel.agent import Switch
 from brainkernel.config import CategoryPolicy, Config, Policy
 from brainkernel.decide.approvals import Approvals
 from brainkernel.deciding import Deciding
+from brainkernel.effective import Standards
 from brainkernel.enrich.table import ProcessTable
 from brainkernel.gate.baseline import Baseline
 from brainkernel.judging import Judging
@@ -96,6 +97,7 @@ def ports_of(host: Host) -> Ports:
         decide=host.decide,
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: host.judging.strategist.settings.check_interval_s,
+        policy_of=lambda _suspect: host.watch.config.policy,
         limits=host,
         cgroups_within=lambda _path: (),
         report_outcome=lambda _decision, _outcome: None,
@@ -110,7 +112,7 @@ def connect(host: Host, config: Config, proc: Path) -> None:
         config=config,
         clock=clock,
         figures=figures,
-        keep=store.judgements.save,
+        keep=lambda _decision, judgement: store.judgements.save(judgement),
         log=store.audit.add,
         tell=host.told.append,
         earlier=store.judgements.all(),
@@ -124,9 +126,10 @@ def connect(host: Host, config: Config, proc: Path) -> None:
         clock=clock,
         learn=lambda _lesson: None,
         reconsider=host.watch.reconsider,
+        forced=lambda _strategy, _by: None,
     )
     host.deciding = Deciding(
-        config=config,
+        standards=lambda _identity: Standards(config=config),
         clock=clock,
         switch=Switch("enforce"),
         experience=experience,

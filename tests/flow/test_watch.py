@@ -91,6 +91,7 @@ def watch(host: Host, experience: Experience) -> Watch:
         decide=host.decide,
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: 30.0,
+        policy_of=lambda _suspect: Config().policy,
         limits=host,
         cgroups_within=lambda path: host.below[path],
         learn=host.lessons.append,

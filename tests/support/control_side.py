@@ -184,7 +184,7 @@ def commands_of(agent: RecordingAgent, directory: Path, figures: Figures) -> Ite
             config=Config(),
             clock=opened_store.clock,
             figures=figures,
-            keep=store.judgements.save,
+            keep=lambda _decision, judgement: store.judgements.save(judgement),
             log=store.audit.add,
             tell=agent.told.append,
         )
@@ -196,6 +196,7 @@ def commands_of(agent: RecordingAgent, directory: Path, figures: Figures) -> Ite
             clock=opened_store.clock,
             learn=agent.learned.append,
             reconsider=agent.reconsidered.append,
+            forced=lambda strategy, by: agent.asked.append(f"{strategy.forced} by {by}"),
         )
         yield AgentCommands(agent, store.decisions, oversight)
 

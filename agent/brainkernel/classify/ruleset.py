@@ -122,6 +122,14 @@ def _by_metadata(facts: Facts) -> Verdict | None:
     )
 
 
+def files_in(directories: Iterable[Path] = (SHIPPED_RULES, ADMIN_RULES)) -> dict[str, Path]:
+    """The rule files that hold, by name and in their order."""
+    by_name: dict[str, Path] = {}
+    for directory in directories:
+        by_name |= {path.name: path for path in directory.glob("*.yaml")}
+    return dict(sorted(by_name.items()))
+
+
 def load(
     directories: Iterable[Path] = (SHIPPED_RULES, ADMIN_RULES), knowledge: Knowledge | None = None, *, with_tests: bool = False
 ) -> RuleSet:
@@ -129,14 +137,11 @@ def load(
 
     A directory that is absent has no rules. Raises ConfigError with file, line and key.
     """
-    by_name: dict[str, Path] = {}
-    for directory in directories:
-        by_name |= {path.name: path for path in directory.glob("*.yaml")}
     groups = Groups()
     found: dict[str, Rule] = {}
     disable: list[tuple[str, str]] = []
-    for name in sorted(by_name):  # one after the other: a file's parsed YAML is many times larger than its rules
-        file = rulefile.read(by_name[name], groups)
+    for path in files_in(directories).values():  # one after the other: a file's parsed YAML is many times larger than its rules
+        file = rulefile.read(path, groups)
         disable += file.disable
         for node in file.nodes:
             rule = rulefile.rule_of(node, file.file, groups, with_tests=with_tests)

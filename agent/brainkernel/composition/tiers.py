@@ -7,9 +7,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from brainkernel.asking import Asking
-from brainkernel.classify import ruleset
-from brainkernel.classify.model import LocalModel, ModelTier
-from brainkernel.classify.tiers import CacheTier, RulesTier
+from brainkernel.classify.tiers import CacheTier
 from brainkernel.enrich.procfs import ProcFs
 from brainkernel.link.asker import Asker
 from brainkernel.link.messages import GATEWAY_SOCKET
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
 
     from brainkernel.composition.ground import Ground
     from brainkernel.config import Config
+    from brainkernel.effective import Arms
     from brainkernel.link.frames import Peer
     from brainkernel.model import Suspect, Verdict
     from brainkernel.store import Store
@@ -30,12 +29,11 @@ GATEWAY_USER = "brainkernel-gateway"  # systemd's DynamicUser=, known to nss-sys
 class Tiers:
     """The tiers in their order, and `asking`, which has the last one answer later."""
 
-    def __init__(self, ground: Ground, store: Store) -> None:
+    def __init__(self, ground: Ground, store: Store, arms: Arms) -> None:
         self._ground = ground
+        self._arms = arms
         self._proc = ProcFs(ground.paths.proc)
-        self.rules = RulesTier(ruleset.load())
         self.cache = CacheTier(store.verdicts, lambda verdict: self.asking.may_act(verdict.model))
-        self.model = ModelTier(LocalModel(), self.rules.ruleset.knowledge)
         self.asker = Asker(
             ground.paths.runtime_dir / GATEWAY_SOCKET,
             allows=self._is_gateway,
@@ -47,12 +45,11 @@ class Tiers:
 
     def in_order(self) -> tuple[tuple[str, Callable[[Suspect], Verdict | None]], ...]:
         """Give the tiers that answer at once, cheapest first."""
-        return (("rules", self.rules.judge), ("cache", self.cache.judge), ("local_model", self.model.judge))
+        return (("rules", self._arms.judge_by_rules), ("cache", self.cache.judge), ("local_model", self._arms.judge_by_model))
 
-    def configure(self, config: Config, rules: ruleset.RuleSet) -> None:
-        """Follow a configuration and rules that were read again."""
+    def configure(self, config: Config) -> None:
+        """Follow a configuration that was read again; rules and model come with the version."""
         self.asking.config = config.llm
-        self.rules.ruleset = rules
 
     def _remember(self, suspect: Suspect, verdict: Verdict) -> None:
         self.cache.keep(suspect, verdict, self._ground.config.llm.cache_days * DAY_S)

@@ -10,11 +10,11 @@ from brainkernel import alerts, host
 from brainkernel.act.limiter import Limiter
 from brainkernel.act.procfs import Host
 from brainkernel.agent import Agent, Parts, Switch
-from brainkernel.classify import ruleset
 from brainkernel.classify.question import question_of
 from brainkernel.commands import AgentCommands
 from brainkernel.composition.ground import Ground
 from brainkernel.composition.senses import Senses
+from brainkernel.composition.standards import Improving
 from brainkernel.composition.tiers import Tiers
 from brainkernel.control import ControlServer
 from brainkernel.decide.approvals import Approvals
@@ -25,6 +25,7 @@ from brainkernel.errors import BrainKernelError
 from brainkernel.gate.gate import Gate
 from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
+from brainkernel.learn.strategy import SETTINGS
 from brainkernel.limits import Limits
 from brainkernel.link.control import SOCKET_NAME
 from brainkernel.link.reads import Reads
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.composition.ground import Paths
     from brainkernel.config import Config
+    from brainkernel.effective import Effective
     from brainkernel.model import Decision, Lesson, Outcome, ProcessKey, Suspect
     from brainkernel.report import Report
 
@@ -78,11 +80,14 @@ class _Whole:
     def agent(self) -> Agent:
         self.facts = host.read_facts(self.paths.root)
         self.store = open_store(self.paths.state_dir, self.ground.config.store, self.clock, self.ground.notice)
+        self.improving = Improving(self.ground, self.store, self.read_config, self._put_to_work)
+        self.arms = self.improving.arms
+        self.strategy = self.arms.current.strategy
         self.judging = self._judging()
         self.oversight = self._oversight()
         self.report = Everybody((Archive(self.store.decisions, self.clock), self.judging, self.ground.outside))
         self.senses = Senses(self.ground, self.store)
-        self.tiers = Tiers(self.ground, self.store)
+        self.tiers = Tiers(self.ground, self.store, self.arms)
         self.limiter = self._limiter()
         self._learn_what_was()
         self._add_alerting()
@@ -95,16 +100,17 @@ class _Whole:
         return agent
 
     def _judging(self) -> Judging:
-        kept = self.store.judgements
-        return Judging(
+        judging = Judging(
             config=self.ground.config,
             clock=self.clock,
             figures=self.figures,
-            keep=kept.save,
+            keep=self.improving.judged,
             log=self.store.audit.add,
             tell=self.ground.outside.notice,
-            earlier=kept.all(),
+            earlier=self.store.judgements.all(),
         )
+        judging.strategist.table = SETTINGS | self.strategy.settings
+        return judging
 
     def _measuring(self) -> Measuring:
         return Measuring(
@@ -133,13 +139,13 @@ class _Whole:
             clock=self.clock,
             learn=self._learn,
             reconsider=self._reconsider,
+            forced=self.improving.versioning.strategy_forced,
         )
 
     def _limiter(self) -> Limiter:
-        safety = self.ground.config.safety
         root = self.paths.root
         places = Host(proc=self.paths.proc, cgroup=root / "sys/fs/cgroup", sys=root / "sys", run=root / "run")
-        return Limiter(self.paths.state_dir, lambda exe, unit: protection_of(exe, unit, safety), self.clock, places)
+        return Limiter(self.paths.state_dir, lambda exe, unit: protection_of(exe, unit, self.ground.config.safety), self.clock, places)
 
     def _learn_what_was(self) -> None:
         self.store.decisions.begin_after(self.limiter.last_id)
@@ -158,9 +164,8 @@ class _Whole:
         self.report = Everybody((self.report, self.alerting, self.processes))
 
     def _assembled(self) -> Agent:
-        gate = Gate(self.ground.config.gate, self.senses.baseline)
-        deciding = self._deciding()
-        starts = self._starts(gate, deciding)
+        self.gate = Gate(self.ground.config.gate, self.senses.baseline)
+        starts = self._starts(self._deciding())
         self.watch = self._watch(starts)
         self.limits = self._limits()
         agent = Agent(
@@ -184,7 +189,8 @@ class _Whole:
                 processes=self.processes,
                 measuring=self.measuring,
                 report=self.report,
-                reload=lambda: self._reload(gate, deciding),
+                reload=self._reload,
+                improve=self.improving.tick,
                 flush=self.senses.memory.flush,
                 close=self.senses.close,
                 kernel=self.facts.kernel,
@@ -194,11 +200,11 @@ class _Whole:
         self.built = agent
         return agent
 
-    def _starts(self, gate: Gate, deciding: Deciding) -> Starts:
+    def _starts(self, deciding: Deciding) -> Starts:
         return Starts(
             stages=Stages(
                 clock=self.clock,
-                gate=lambda event: gate.consider(event, shape_of(event)),
+                gate=lambda event: self.gate.consider(event, shape_of(event)),
                 enrich=self.senses.enrich,
                 tiers=self.tiers.in_order(),
                 ask=self.tiers.asking.ask,
@@ -215,7 +221,7 @@ class _Whole:
 
     def _deciding(self) -> Deciding:
         return Deciding(
-            config=self.ground.config,
+            standards=self.arms.standards_of,
             clock=self.clock,
             switch=self.switch,
             experience=self.experience,
@@ -239,6 +245,7 @@ class _Whole:
             decide=starts.judge_and_decide,
             run_queue_us=median_and_p99_us,
             check_interval_s=lambda: self.judging.strategist.settings.check_interval_s,
+            policy_of=lambda suspect: self.arms.standards_of(suspect.identity).config.policy,
             limits=self.limiter,
             cgroups_within=partial(ids_within, read_mounts(self.paths.proc)),
             report_outcome=self._measured,
@@ -282,21 +289,29 @@ class _Whole:
     def _measured(self, decision: Decision, outcome: Outcome) -> None:
         self.limits.measured(decision, outcome)
 
-    def _reload(self, gate: Gate, deciding: Deciding) -> None:
+    def _reload(self) -> None:
+        before = self.ground.config
         try:
-            config, rules = self.read_config(), ruleset.load()
+            source = self.improving.versioning.read()
             self.alerting.reload()
         except BrainKernelError as error:
             self.ground.notice(f"the old configuration stays in force: {error}")
             return
-        if needs_restart := _fixed_at_start(self.ground.config, config):
+        if needs_restart := _fixed_at_start(before, source.config):
             self.ground.notice(f"read again; takes effect at the next `systemctl restart brainkernel`: {', '.join(needs_restart)}")
-        self.ground.config = deciding.config = self.watch.config = config
-        self.built.set_mode(config.agent.mode)
-        self.tiers.configure(config, rules)
-        gate.config = config.gate
-        self.judging.configure(config)
+        self.improving.versioning.follow(source)
         LOG.info("configuration and rules read again")
+
+    def _put_to_work(self, effective: Effective) -> None:
+        config = effective.standards.config
+        self.ground.config = self.watch.config = config
+        self.built.set_mode(config.agent.mode)
+        self.tiers.configure(config)
+        self.gate.config = config.gate
+        self.judging.configure(config)
+        self.judging.strategist.table = SETTINGS | effective.strategy.settings
+        self.oversight.follow(self.strategy, effective.strategy)
+        self.strategy = effective.strategy
 
 
 def _fixed_at_start(old: Config, new: Config) -> list[str]:

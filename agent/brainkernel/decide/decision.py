@@ -30,6 +30,7 @@ class Circumstances:
     step: int = 0  # of the ladder
     lease_ns: int = 0  # how long a limit may stand
     enforce: bool = False  # mode enforce and not paused
+    version: int = 0  # of policy, rules and models that decides
 
 
 Objections = Callable[[Surroundings, "Safety"], tuple[Refusal, ...]]
@@ -53,6 +54,7 @@ def decide(
         refusals=refusals,
         acts=kind is DecisionKind.LIMIT and circumstances.enforce,
         lease_ns=circumstances.lease_ns if limit else 0,
+        version=circumstances.version,
     )
 
 

@@ -166,6 +166,8 @@ def judgement_of_feedback(decision: Decision, said: Feedback) -> Judgement:
         act_right=None if only_noted else said.good,
         category_right=category_right,
         content=said.good,
+        label=said.label,
+        uid=said.uid,
     )
 
 

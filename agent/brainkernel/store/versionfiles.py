@@ -31,15 +31,21 @@ _DIGEST_BYTES = 12
 Number = Annotated[int, Meta(ge=1)]
 
 
-class Manifest(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
-    """What a version holds and where it came from."""
+class Origin(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Where a version came from."""
 
-    number: Number
     time_ns: int  # CLOCK_REALTIME
     parent: int = 0  # in force when this one was made; 0: none
     why: str
     by: str
     source: str  # digest of what the files on the disk and the package said when it was made
+    shipped: str = ""  # digest of the package's model then
+
+
+class Manifest(Origin, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """A version: its number, its origin and what it holds."""
+
+    number: Number
     files: dict[str, str]  # name -> digest of its content
 
 
@@ -98,15 +104,15 @@ class VersionFiles:
         """One version; None if there is none of this number (any more)."""
         return next((manifest for manifest in self.all() if manifest.number == number), None)
 
-    def keep(self, contents: Mapping[str, bytes], *, time_ns: int, parent: int, why: str, by: str, source: str) -> Manifest:
-        """Write a version; one of the same content and source that is there already is returned as it is."""
+    def keep(self, contents: Mapping[str, bytes], origin: Origin) -> Manifest:
+        """Write a version; one of the same content and source that is there already, and whole, is returned as it is."""
         digests = {name: digest_of(data) for name, data in contents.items()}
         kept = self.all()
         for manifest in kept:
-            if manifest.files == digests and manifest.source == source:
+            if manifest.files == digests and manifest.source == origin.source and self._is_whole(manifest):
                 return manifest
-        number = max((manifest.number for manifest in kept), default=0) + 1
-        manifest = Manifest(number=number, time_ns=time_ns, parent=parent, why=why, by=by, source=source, files=digests)
+        manifest = Manifest(number=self._next_number(), files=digests, **msgspec.structs.asdict(origin))
+        number = manifest.number
         unfinished = self.directory / f"{number}{_UNFINISHED}"
         with _of_the_disk(unfinished):
             _remove(unfinished)
@@ -159,6 +165,17 @@ class VersionFiles:
     def folder_of(self, manifest: Manifest) -> Path:
         """Where a version lies."""
         return self.directory / f"{manifest.number}-{digest_of_files(manifest.files)}"
+
+    def _is_whole(self, manifest: Manifest) -> bool:
+        try:
+            self.contents_of(manifest)
+        except StoreError:
+            return False
+        return True
+
+    # By the folders' names, so that a version whose manifest cannot be read keeps its number.
+    def _next_number(self) -> int:
+        return max((int(number) for folder in self._folders() if (number := folder.name.partition("-")[0]).isdecimal()), default=0) + 1
 
     def _folders(self) -> Iterator[Path]:
         return (folder for folder in self.directory.glob("*-*") if not folder.name.endswith(_UNFINISHED))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from brainkernel.errors import StoreError
-from brainkernel.store.versionfiles import CanaryState, Manifest, Pointer, VersionFiles
+from brainkernel.store.versionfiles import CanaryState, Manifest, Origin, Pointer, VersionFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def opened(directory: Path) -> VersionFiles:
 
 def kept(files: VersionFiles, contents: dict[str, bytes], **changes: Any) -> Manifest:
     plain: dict[str, Any] = {"time_ns": 1, "parent": 0, "why": "a test", "by": "pytest", "source": "s"}
-    return files.keep(contents, **(plain | changes))
+    return files.keep(contents, Origin(**(plain | changes)))
 
 
 def in_force(number: int, **changes: Any) -> Pointer:
