@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from brainkernel.asking import Asking
     from brainkernel.clock import Clock
     from brainkernel.judging import Judging
+    from brainkernel.learn.latency import Breach
     from brainkernel.link.asker import Asker
     from brainkernel.metrics import Figures
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult, Suspect
@@ -213,6 +214,14 @@ class Alerting(Report):
         """A limit was measured."""
         if not outcome.helped:
             self._happened(Event.LIMIT_USELESS, decision, "was limited and that helped nobody")
+
+    def breach(self, breach: Breach) -> None:
+        """A latency budget was not kept."""
+        self._raise(Event.BUDGET_BREACH, breach.budget, breach.text)
+
+    def anomaly(self, name: str, text: str) -> None:
+        """A figure of ours is unlike itself."""
+        self._raise(Event.ANOMALY, name, text)
 
     def notice(self, text: str) -> None:
         """Notices are for people who are there."""

@@ -158,7 +158,7 @@ class Asking:
         self.calls += 1
         self.unusable += isinstance(outcome, Answered) and not any(outcome.verdicts)
         verdicts = [self._verdict_of(p, outcome.usage, outcome.failure) for p in outcome.verdicts]
-        judged = [(_timed(w, batch, now_ns), v) for w, v in zip(batch.waiting, verdicts, strict=True)]
+        judged = [(_timed(w, batch, now_ns, outcome.usage), v) for w, v in zip(batch.waiting, verdicts, strict=True)]
         for suspect, verdict in judged:
             if verdict.category is not Category.UNKNOWN:
                 self._remember(suspect, verdict)
@@ -178,10 +178,13 @@ class Asking:
         )
 
 
-def _timed(waiting: _Waiting, batch: _Batch, now_ns: int) -> Suspect:
-    queued = Span(stage="llm_queue", ns=batch.sent_ns - waiting.since_ns)
-    answered = Span(stage="llm", ns=max(0, now_ns - batch.sent_ns))
-    return replace(waiting.suspect, spans=(*waiting.suspect.spans, queued, answered))
+# The gateway says how long the model itself took; all else is waiting, here for company and there for its turn. What it says
+# counts for no more than passed here, and without its word all of that was the model's.
+def _timed(waiting: _Waiting, batch: _Batch, now_ns: int, usage: Usage | None = None) -> Suspect:
+    passed_ns = max(0, now_ns - batch.sent_ns)
+    model_ns = min(passed_ns, usage.latency_ns) if usage else passed_ns
+    queued = Span(stage="llm_queue", ns=batch.sent_ns - waiting.since_ns + passed_ns - model_ns)
+    return replace(waiting.suspect, spans=(*waiting.suspect.spans, queued, Span(stage="llm", ns=model_ns)))
 
 
 def question_of(suspect: Suspect) -> Question:

@@ -40,6 +40,7 @@ class Judging(Report):
         keep: Callable[[Decision, Judgement], None],
         log: Callable[[AuditEntry], None],
         tell: Callable[[str], None],
+        breached: Callable[[Breach], None],
         earlier: Iterable[Judgement] = (),
     ) -> None:
         self._clock = clock
@@ -47,6 +48,7 @@ class Judging(Report):
         self._keep = keep
         self._log = log
         self._tell = tell
+        self._breached = breached
         self.strategist = Strategist()
         self._evaluator = Evaluator(config.quality)
         self._stability = Stability()
@@ -171,14 +173,14 @@ class Judging(Report):
         self._tell(f"strategy {change.before} -> {change.after}: {change.why}")
 
     def _on_breach(self, breach: Breach) -> None:
-        self._figures.add(metrics.BUDGET_BREACHES, breach.budget, "window" if breach.decision_id is None else "decision")
+        self._figures.add(metrics.BUDGET_BREACHES, breach.budget, "window" if breach.by_window else "decision")
         now_ns, told_ns = self._clock.boot_ns(), self._told.get(breach.budget)
         if told_ns is not None and now_ns - told_ns < TELL_EVERY_NS:
             self._untold[breach.budget] = self._untold.get(breach.budget, 0) + 1
             return
         more = self._untold.pop(breach.budget, 0)
         self._told[breach.budget] = now_ns
-        self._tell(f"{breach.text}{f'; {more} more since the last such note' if more else ''}")
+        self._breached(replace(breach, text=f"{breach.text}; {more} more since the last such note") if more else breach)
 
     def _publish(self, rates: tuple[Rate, ...]) -> None:
         figures = self._figures

@@ -34,9 +34,9 @@ NAMES_AT_ONCE = 32
 
 
 class Measuring:
-    """The monitoring pipeline; `tell` gets a sentence when a figure of ours leaves what it is used to, and when it is back."""
+    """The monitoring pipeline; `tell` gets the name of a figure of ours that left what it is used to, or is back, and a sentence."""
 
-    def __init__(self, *, figures: Figures, host: HostFigures, series: Series, clock: Clock, tell: Callable[[str], None]) -> None:
+    def __init__(self, *, figures: Figures, host: HostFigures, series: Series, clock: Clock, tell: Callable[[str, str], None]) -> None:
         self._figures = figures
         self._host = host
         self._series = series
@@ -109,7 +109,7 @@ class Measuring:
             for place, one in enumerate(self._anomalies):
                 if one.name == name and one.begun_s == begun_s:
                     self._anomalies[place] = msgspec.structs.replace(one, ended_s=now_s)
-        self._tell(text)
+        self._tell(name, text)
 
     def _trend_of(self, name: str, source: Source) -> Trend:
         usual, slope = self._usual[name], self._slopes.get(name, Slope(None))

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from brainkernel.clock import Clock
+    from brainkernel.learn.latency import Breach
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
     from brainkernel.store import Decisions
 
@@ -32,6 +33,14 @@ class Report(Protocol):
 
     def outcome(self, decision: Decision, outcome: Outcome) -> None:
         """What a limit achieved was measured."""
+
+    def breach(self, _breach: Breach, /) -> None:
+        """A latency budget was not kept; of one budget at most once a minute. Most have nothing to do with it."""
+        return
+
+    def anomaly(self, _name: str, _text: str, /) -> None:
+        """One of our own figures left what it is used to, or is back. Most have nothing to do with it."""
+        return
 
     def notice(self, text: str) -> None:
         """Something a person should know."""
@@ -72,6 +81,16 @@ class Everybody(Report):
         """Tell all."""
         for report in self._reports:
             report.outcome(decision, outcome)
+
+    def breach(self, breach: Breach, /) -> None:
+        """Tell all."""
+        for report in self._reports:
+            report.breach(breach)
+
+    def anomaly(self, name: str, text: str, /) -> None:
+        """Tell all."""
+        for report in self._reports:
+            report.anomaly(name, text)
 
     def notice(self, text: str) -> None:
         """Tell all."""

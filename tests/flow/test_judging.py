@@ -53,6 +53,7 @@ def judging_of(host: Opened, figures: Figures, tell: Callable[[str], None] = _ra
         keep=lambda _decision, judgement: kept.save(judgement),
         log=host.store.audit.add,
         tell=tell,
+        breached=lambda breach: tell(f"{breach.text} {[span.stage for span in breach.trace]}"),
         earlier=kept.all(),
     )
 
@@ -92,8 +93,8 @@ def test_slow_decisions_are_told_with_their_trace_but_not_each(tmp_path: Path) -
         judging.decision(a_decision(6, spans=spans))
 
     assert told == [
-        "decision 1 broke budget total: 3500 ms, 3000 ms is allowed (gate 1.0, llm 3400.0)",
-        "decision 6 broke budget total: 3500 ms, 3000 ms is allowed (gate 1.0, llm 3400.0); 4 more since the last such note",
+        "decision 1 broke budget total: 3500 ms, 3000 ms is allowed (gate 1.0, llm 3400.0) ['gate', 'llm', 'total']",
+        "decision 6 broke budget total: 3500 ms, 3000 ms is allowed (gate 1.0, llm 3400.0); 4 more since the last such note ['gate', 'llm', 'total']",
     ]
     assert figures.value(metrics.BUDGET_BREACHES, "total", "decision") == 6
 

@@ -115,6 +115,7 @@ def connect(host: Host, config: Config, proc: Path) -> None:
         keep=lambda _decision, judgement: store.judgements.save(judgement),
         log=store.audit.add,
         tell=host.told.append,
+        breached=lambda breach: host.told.append(breach.text),
         earlier=store.judgements.all(),
     )
     host.watch = Watch(config=config, clock=clock, baseline=Baseline(), experience=experience, figures=figures, ports=ports_of(host))

@@ -187,6 +187,7 @@ def commands_of(agent: RecordingAgent, directory: Path, figures: Figures) -> Ite
             keep=lambda _decision, judgement: store.judgements.save(judgement),
             log=store.audit.add,
             tell=agent.told.append,
+            breached=lambda breach: agent.told.append(breach.text),
         )
         oversight = Oversight(
             decisions=store.decisions,

@@ -32,6 +32,8 @@ class Event(enum.StrEnum):
     LIMIT_RELEASED = "limit_released"
     LIMIT_NOT_APPLIED = "limit_not_applied"
     LIMIT_USELESS = "limit_useless"
+    BUDGET_BREACH = "budget_breach"
+    ANOMALY = "anomaly"
 
 
 EVENT_HELP: dict[Event, str] = {
@@ -42,6 +44,8 @@ EVENT_HELP: dict[Event, str] = {
     Event.LIMIT_RELEASED: "a limit ended",
     Event.LIMIT_NOT_APPLIED: "a limit was decided and could not be set",
     Event.LIMIT_USELESS: "a limit was measured and helped nobody",
+    Event.BUDGET_BREACH: "a latency budget was not kept, by one decision or by the quantile of 5 minutes",
+    Event.ANOMALY: "one of the agent's own figures left what it is used to, or is back (see `brainkernel trends`)",
 }
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from brainkernel.cli.terminal import Style
     from brainkernel.host import HostFacts
+    from brainkernel.learn.latency import Breach
     from brainkernel.link.control import Summary
     from brainkernel.model import Span
 
@@ -209,6 +210,13 @@ def outcome_object(outcome: Outcome) -> dict[str, Any]:
     """What one limit achieved, for `--json`."""
     figures: dict[str, Any] = msgspec.to_builtins(outcome)
     return _safe({"type": "outcome", "id": figures.pop("action_id"), "text": outcome.text, **figures})
+
+
+def breach_object(breach: Breach) -> dict[str, Any]:
+    """A latency budget that was not kept, with the trace of the decision, for `--json`."""
+    trace = {span.stage: round(span.ns / 1e6, 4) for span in breach.trace}
+    figures = {"ms": round(breach.ms, 4), "allowed_ms": breach.allowed_ms, "by": "window" if breach.by_window else "decision"}
+    return {"type": "budget_breach", "budget": breach.budget, "id": breach.decision_id, **figures, "text": breach.text, "trace": trace}
 
 
 def summary_object(summary: Summary) -> dict[str, Any]:

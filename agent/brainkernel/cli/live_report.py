@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from brainkernel.cli.flood import Flood
     from brainkernel.clock import Clock
     from brainkernel.host import HostFacts
+    from brainkernel.learn.latency import Breach
     from brainkernel.link.control import Summary
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
 
@@ -61,6 +62,14 @@ class TextReport:
     def outcome(self, decision: Decision, outcome: Outcome) -> None:
         """What a limit achieved."""
         self._print(f"         effect of {decision.id}: {escaped(outcome.text)}")
+
+    def breach(self, breach: Breach) -> None:
+        """A latency budget was not kept."""
+        self.notice(breach.text)
+
+    def anomaly(self, _name: str, text: str) -> None:
+        """A figure of ours is unlike itself."""
+        self.notice(text)
 
     def notice(self, text: str) -> None:
         """Something a person should know."""
@@ -119,6 +128,14 @@ class JsonReport:
     def outcome(self, _decision: Decision, outcome: Outcome) -> None:
         """Print it."""
         self._print(live.outcome_object(outcome))
+
+    def breach(self, breach: Breach) -> None:
+        """Print it with its trace."""
+        self._print(live.breach_object(breach))
+
+    def anomaly(self, name: str, text: str) -> None:
+        """Print it."""
+        self._print({"type": "anomaly", "figure": name, "text": text})
 
     def notice(self, text: str) -> None:
         """Print it."""

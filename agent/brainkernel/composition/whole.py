@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from brainkernel.composition.ground import Paths
     from brainkernel.config import Config
     from brainkernel.effective import Effective
+    from brainkernel.learn.latency import Breach
     from brainkernel.model import Decision, Lesson, Outcome, ProcessKey, Suspect
     from brainkernel.report import Report
 
@@ -107,6 +108,7 @@ class _Whole:
             keep=self.improving.judged,
             log=self.store.audit.add,
             tell=self.ground.outside.notice,
+            breached=self._breached,
             earlier=self.store.judgements.all(),
         )
         judging.strategist.table = SETTINGS | self.strategy.settings
@@ -118,7 +120,7 @@ class _Whole:
             host=HostFigures(self.paths.proc, self.paths.state_dir, self.figures),
             series=Series(self.paths.state_dir, self.clock, self.ground.notice),
             clock=self.clock,
-            tell=self.ground.outside.notice,
+            tell=self.report.anomaly,
         )
 
     def _showing(self, agent: Agent) -> Showing:
@@ -282,6 +284,9 @@ class _Whole:
 
     def _answered(self, suspect: Suspect) -> None:
         self.watch.reconsider(suspect.key)
+
+    def _breached(self, breach: Breach) -> None:
+        self.report.breach(breach)
 
     def _learn(self, lesson: Lesson) -> None:
         self.limits.learn(lesson)

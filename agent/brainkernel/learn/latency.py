@@ -11,7 +11,7 @@ from brainkernel.model import Tier
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from brainkernel.model import Decision
+    from brainkernel.model import Decision, Span
 
 WINDOW_NS = 300_000_000_000
 SAMPLES_MAX = 2_048  # per budget
@@ -54,10 +54,14 @@ BUDGETS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """A budget that was not kept: by one decision, with its trace, or by the quantile of a window."""
+    """A budget that was not kept: by one decision, or by the quantile of a window; with the trace of the (slowest) decision."""
 
     budget: str
-    decision_id: int | None
+    by_window: bool
+    decision_id: int
+    ms: float
+    allowed_ms: float
+    trace: tuple[Span, ...]
     text: str
 
 
@@ -79,10 +83,17 @@ class _Sample(NamedTuple):
     ms: float
 
 
+class _Slowest(NamedTuple):
+    time_ns: int
+    ms: float
+    decision: Decision
+
+
 class _Series:
     def __init__(self) -> None:
         self.samples: deque[_Sample] = deque(maxlen=SAMPLES_MAX)
         self.breaches = 0
+        self.slowest: _Slowest | None = None  # of the window, or of before while nothing new came
         self.over = False  # its quantile is above what is allowed, and that was told
 
     def recent_ms(self, now_ns: int) -> list[float]:
@@ -106,9 +117,11 @@ class LatencyMonitor:
             if ms is None or not _concerns(budget, decision):
                 continue
             series.samples.append(_Sample(now_ns, ms))
+            if series.slowest is None or ms >= series.slowest.ms or now_ns - series.slowest.time_ns > WINDOW_NS:
+                series.slowest = _Slowest(now_ns, ms, decision)
             if budget.each and ms > budget.target_ms:
                 series.breaches += 1
-                breaches.append(Breach(budget=budget.name, decision_id=decision.id, text=_trace(decision, budget, ms)))
+                breaches.append(_breach_of_one(decision, budget, ms))
         return breaches
 
     def check(self, now_ns: int) -> list[Breach]:
@@ -117,13 +130,9 @@ class LatencyMonitor:
         for budget, series in self._series.items():
             recent_ms = series.recent_ms(now_ns)
             over = len(recent_ms) >= QUANTILE_SAMPLES_MIN and _quantile(recent_ms, budget.quantile) > budget.allowed_ms
-            if over and not series.over:
+            if over and not series.over and series.slowest is not None:
                 series.breaches += 1
-                text = (
-                    f"budget {budget.name}: p{100 * budget.quantile:.0f} of the last {len(recent_ms)} is "
-                    f"{_quantile(recent_ms, budget.quantile):.1f} ms, {budget.allowed_ms:.0f} ms is allowed"
-                )
-                found.append(Breach(budget=budget.name, decision_id=None, text=text))
+                found.append(_breach_of_window(recent_ms, budget, series.slowest.decision))
             series.over = over
         return found
 
@@ -160,6 +169,35 @@ def _quantile(ordered: list[float], quantile: float) -> float:
     return ordered[min(len(ordered) - 1, int(quantile * len(ordered)))]
 
 
-def _trace(decision: Decision, budget: Budget, ms: float) -> str:
-    spans = ", ".join(f"{span.stage} {span.ns / 1e6:.1f}" for span in decision.spans if span.stage != "total")
-    return f"decision {decision.id} broke budget {budget.name}: {ms:.0f} ms, {budget.target_ms:.0f} ms is allowed ({spans})"
+def _breach_of_one(decision: Decision, budget: Budget, ms: float) -> Breach:
+    text = f"decision {decision.id} broke budget {budget.name}: {ms:.0f} ms, {budget.target_ms:.0f} ms is allowed ({_trace(decision)})"
+    return Breach(
+        budget=budget.name,
+        by_window=False,
+        decision_id=decision.id,
+        ms=ms,
+        allowed_ms=budget.target_ms,
+        trace=decision.spans,
+        text=text,
+    )
+
+
+def _breach_of_window(recent_ms: list[float], budget: Budget, slowest: Decision) -> Breach:
+    ms = _quantile(recent_ms, budget.quantile)
+    text = (
+        f"budget {budget.name}: p{100 * budget.quantile:.0f} of the last {len(recent_ms)} is {ms:.1f} ms, "
+        f"{budget.allowed_ms:.0f} ms is allowed; the slowest was decision {slowest.id} ({_trace(slowest)})"
+    )
+    return Breach(
+        budget=budget.name,
+        by_window=True,
+        decision_id=slowest.id,
+        ms=ms,
+        allowed_ms=budget.allowed_ms,
+        trace=slowest.spans,
+        text=text,
+    )
+
+
+def _trace(decision: Decision) -> str:
+    return ", ".join(f"{span.stage} {span.ns / 1e6:.1f}" for span in decision.spans if span.stage != "total")

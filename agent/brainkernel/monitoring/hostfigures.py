@@ -17,6 +17,9 @@ _KIB = 1024
 _IDLE, _IOWAIT = 3, 4  # fields of the line "cpu" of /proc/stat: user nice system idle iowait irq softirq steal
 _OWN_TIME = 8  # guest time is counted in user time already
 _SOME_TOTAL = re.compile(r"^some .*\btotal=(\d+)", re.MULTILINE)
+_CPU = re.compile(r"cpu ((?: \d+){5,})")
+_MEMORY = re.compile(r"^Mem(Total|Available):\s+(\d+) kB", re.MULTILINE)
+_LOAD = re.compile(r"\d+\.\d+")
 _RESOURCES = ("cpu", "memory", "io")
 _FILES = ("state.db", "state.db-wal", "series.db", "series.db-wal")
 
@@ -39,7 +42,7 @@ class HostFigures:
         self._read_cpu()
         self._read_memory()
         self._read_pressure(elapsed_us)
-        if load := self._text("loadavg").split():
+        if load := _LOAD.match(self._text("loadavg")):
             self._figures.set(metrics.HOST_LOAD, float(load[0]))
         self._figures.set(metrics.CPU_SECONDS, time.process_time(), "daemon")
 
@@ -53,10 +56,9 @@ class HostFigures:
             self._figures.set(metrics.STATE_BYTES, size, name)
 
     def _read_cpu(self) -> None:
-        fields = self._text("stat").partition("\n")[0].split()
-        if len(fields) <= _IOWAIT + 1 or fields[0] != "cpu":
+        if not (line := _CPU.match(self._text("stat"))):
             return
-        ticks = [int(f) for f in fields[1 : 1 + _OWN_TIME]]
+        ticks = [int(f) for f in line[1].split()[:_OWN_TIME]]
         whole = sum(ticks)
         busy = whole - ticks[_IDLE] - ticks[_IOWAIT]
         if self._busy is not None and whole > self._busy[1]:
@@ -64,11 +66,8 @@ class HostFigures:
         self._busy = (busy, whole)
 
     def _read_memory(self) -> None:
-        wanted = {"MemTotal:": "total", "MemAvailable:": "available"}
-        for line in self._text("meminfo").splitlines()[:4]:
-            words = line.split()
-            if words and (state := wanted.get(words[0])):
-                self._figures.set(metrics.HOST_MEMORY, int(words[1]) * _KIB, state)
+        for name, kib in _MEMORY.findall(self._text("meminfo")):
+            self._figures.set(metrics.HOST_MEMORY, int(kib) * _KIB, name.lower())
 
     def _read_pressure(self, elapsed_us: float) -> None:
         for resource in _RESOURCES:
