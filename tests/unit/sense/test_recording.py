@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +8,7 @@ from brainkernel.model import Ancestor, Exec, Exit, FileId, Fork, Mark, ProcessK
 from brainkernel.sense.recording import EventReader, line_of
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
