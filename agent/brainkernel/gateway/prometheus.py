@@ -67,11 +67,12 @@ class SnapshotCollector(Collector):
     def collect(self) -> Iterator[Family]:
         """Yield one family per metric that has a value somewhere."""
         for metric in METRICS:
-            samples = self._samples_of(metric)
+            samples = self.samples_of(metric)
             if samples:
                 yield _family_of(metric, samples)
 
-    def _samples_of(self, metric: Metric) -> dict[tuple[str, ...], Any]:
+    def samples_of(self, metric: Metric) -> dict[tuple[str, ...], Any]:
+        """The values of a metric by labels: numbers, or `(counts, sum)` of a histogram."""
         merged: dict[tuple[str, ...], Any] = {}
         for snapshot in self._snapshots:
             entries = snapshot.get(metric.name, ())

@@ -28,6 +28,7 @@ from brainkernel.gateway.llm.groq import Groq
 from brainkernel.gateway.notify.channels import read_urls
 from brainkernel.gateway.notify.post import Post
 from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
+from brainkernel.gateway.web.readings import Readings
 from brainkernel.gateway.web.server import HttpServer
 from brainkernel.link.messages import Alerts, Answers, Ask, Hello, LocalModelOnly
 
@@ -123,6 +124,7 @@ class Gateway:
             say=say,
             stop=self.stop,
         )
+        self.readings = Readings(self.link.read, self.snapshots)
         self.post = self._post(read_urls(notify_dirs, say), state_dir, settings.notify)
 
     def preload(self) -> None:
@@ -161,15 +163,14 @@ class Gateway:
 
     def metrics_text(self) -> bytes:
         """The daemon's figures and our own in Prometheus' text; only our own while the daemon is away."""
+        return text_of(self.snapshots())
+
+    def snapshots(self) -> list[dict[str, Any]]:
+        """The figures of the daemon, if it is there, and our own."""
         self.figures.set(metrics.RESIDENT_BYTES, resident_bytes(self._statm, os.sysconf("SC_PAGE_SIZE")), "gateway")
         own = self.figures.snapshot()
-        snapshots: list[dict[str, Any]] = [{metric.name: own[metric.name] for metric in OWN_METRICS}]
         daemons = self.link.daemon_figures(FIGURES_TIMEOUT_S)
-        return text_of([daemons, *snapshots] if daemons is not None else snapshots)
-
-    def live(self) -> dict[str, Any]:
-        """What the dashboard shows of this moment."""
-        return {"connected": self.link.connected}
+        return [*([daemons] if daemons is not None else []), {metric.name: own[metric.name] for metric in OWN_METRICS}]
 
     def health(self) -> str:
         """One line: we run, and whether the daemon does."""

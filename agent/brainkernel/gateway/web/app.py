@@ -11,28 +11,35 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol, TypeVar
 from urllib.parse import parse_qs
 
+import msgspec
 import orjson
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
-from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from brainkernel.gateway.web import files
 from brainkernel.gateway.web.live import Live
+from brainkernel.gateway.web.readings import SeriesQuery, UnansweredError
+from brainkernel.gateway.web.shared import Shared
 from brainkernel.gateway.web.token import COOKIE
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Collection, Hashable
     from typing import Any
 
     from starlette.requests import Request
 
+    from brainkernel.gateway.web.readings import Readings
     from brainkernel.gateway.web.token import Token
 
 T = TypeVar("T")
 
 THREADS = 4  # that may wait for the daemon at once
 LOGIN_BYTES_MAX = 4096
+NAMES_MAX, NAME_CHARS = 64, 80  # that one page may watch
+FRESH_S = 2.0
+WRONG = "wrong"  # the query of the login page after a wrong token
 
 
 class Sources(Protocol):
@@ -46,8 +53,9 @@ class Sources(Protocol):
         """One line."""
         ...
 
-    def live(self) -> dict[str, Any]:
-        """What has changed every two seconds."""
+    @property
+    def readings(self) -> Readings:
+        """What the dashboard reads."""
         ...
 
 
@@ -63,6 +71,7 @@ class _Pages:
         self._files = files.load()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="http")
         self._live = Live(self._live_line)
+        self._shared: Shared[bytes] = Shared()
 
     def routes(self) -> list[Route]:
         return [
@@ -73,6 +82,9 @@ class _Pages:
             Route("/login", self._login_page),
             Route("/login", self._login, methods=["POST"]),
             Route("/api/live", self._stream),
+            Route("/api/series", self._series),
+            Route("/api/decisions", self._decisions),
+            Route("/api/decisions/{id:int}", self._decision),
         ]
 
     async def _page(self, request: Request) -> Response:
@@ -82,6 +94,9 @@ class _Pages:
         return self._file(request.path_params["path"], request)
 
     async def _login_page(self, request: Request) -> Response:
+        if request.url.query == WRONG:
+            page = self._files["login.html"].body.replace(b"<!-- wrong -->", b'<p role="alert">That is not the token.</p>')
+            return HTMLResponse(page, HTTPStatus.UNAUTHORIZED)
         return self._file("login.html", request)
 
     async def _login(self, request: Request) -> Response:
@@ -92,7 +107,7 @@ class _Pages:
                 return PlainTextResponse("too long\n", HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         word = parse_qs(body.decode("ascii", "replace")).get("token", [""])[0]
         if self._token is None or not self._token.is_right(word.strip()):
-            return RedirectResponse("/login?wrong", HTTPStatus.SEE_OTHER)
+            return RedirectResponse(f"/login?{WRONG}", HTTPStatus.SEE_OTHER)
         answer = RedirectResponse("/", HTTPStatus.SEE_OTHER)
         answer.set_cookie(COOKIE, self._token.cookie, httponly=True, samesite="strict")
         return answer
@@ -108,7 +123,35 @@ class _Pages:
             return PlainTextResponse("too many look on already\n", HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "30"})
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
-        return StreamingResponse(self._live.events(), media_type="text/event-stream")
+        names = request.query_params.getlist("name")
+        if len(names) > NAMES_MAX or any(len(name) > NAME_CHARS for name in names):
+            return PlainTextResponse("too many names\n", HTTPStatus.BAD_REQUEST)
+        return StreamingResponse(self._live.events(names), media_type="text/event-stream")
+
+    async def _series(self, request: Request) -> Response:
+        given = request.query_params
+        try:
+            query = msgspec.convert(dict(given) | {"name": tuple(given.getlist("name"))}, SeriesQuery, strict=False)
+        except msgspec.ValidationError as error:
+            return PlainTextResponse(f"{error}\n", HTTPStatus.BAD_REQUEST)
+        return await self._read(query, query.fresh_s, lambda: self._sources.readings.series(query))
+
+    async def _decisions(self, request: Request) -> Response:
+        query = dict(request.query_params)
+        return await self._read(tuple(sorted(query.items())), FRESH_S, lambda: self._sources.readings.decisions(query))
+
+    async def _decision(self, request: Request) -> Response:
+        number: int = request.path_params["id"]
+        return await self._read(number, FRESH_S, lambda: self._sources.readings.decision(number))
+
+    async def _read(self, question: Hashable, fresh_s: float, ask: Callable[[], dict[str, Any]]) -> Response:
+        async def asked() -> bytes:
+            return orjson.dumps(await self._asked(ask))
+
+        try:
+            return Response(await self._shared.get(question, fresh_s, asked), media_type="application/json")
+        except UnansweredError as error:
+            return PlainTextResponse(f"{error}\n", error.status)
 
     def _file(self, path: str, request: Request) -> Response:
         found = self._files.get(path)
@@ -119,8 +162,9 @@ class _Pages:
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return Response(found.body, media_type=found.content_type, headers=headers)
 
-    async def _live_line(self) -> bytes:
-        return orjson.dumps(await self._asked(self._sources.live))
+    async def _live_line(self, names: Collection[str]) -> bytes:
+        wanted = sorted(names)
+        return orjson.dumps(await self._asked(lambda: self._sources.readings.live(wanted)))
 
     def _asked(self, ask: Callable[[], T]) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._pool, ask)

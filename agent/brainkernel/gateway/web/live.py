@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 
 INTERVAL_S = 2.0
 LOOKERS_MAX = 300
@@ -16,11 +17,12 @@ SILENCE_S = 15.0  # then a comment, so that whoever is in between does not take 
 class Live:
     """Server-sent events for everybody who looks on. Who is slow misses some and gets the newest; nothing piles up."""
 
-    def __init__(self, ask: Callable[[], Awaitable[bytes]], interval_s: float = INTERVAL_S) -> None:
-        """`ask` makes the data of one event, in one line; it is not called while nobody looks."""
+    def __init__(self, ask: Callable[[Collection[str]], Awaitable[bytes]], interval_s: float = INTERVAL_S) -> None:
+        """`ask` makes the data of one event, in one line, of all figures that somebody wants; not while nobody looks."""
         self._ask = ask
         self._interval_s = interval_s
         self._lookers = 0
+        self._wanted: Counter[str] = Counter()
         self._newest = b""
         self._number = 0
         self._news = asyncio.Condition()
@@ -31,9 +33,10 @@ class Live:
         """Whether nobody more is taken."""
         return self._lookers >= LOOKERS_MAX
 
-    async def events(self) -> AsyncIterator[bytes]:
-        """Yield one event after the other, until the client or the server ends it."""
+    async def events(self, names: Collection[str]) -> AsyncIterator[bytes]:
+        """Yield one event after the other, with these figures among others, until the client or the server ends it."""
         self._lookers += 1
+        self._wanted.update(names)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._keep_asking())
         seen = 0
@@ -44,6 +47,7 @@ class Live:
                 yield event
         finally:
             self._lookers -= 1
+            self._wanted -= Counter(names)
 
     async def _after(self, seen: int) -> tuple[int, bytes]:
         async with self._news:
@@ -55,7 +59,7 @@ class Live:
 
     async def _keep_asking(self) -> None:
         while self._lookers:
-            data = await self._ask()
+            data = await self._ask(self._wanted.keys())
             async with self._news:
                 self._newest = b"data: " + data + b"\n\n"
                 self._number += 1
