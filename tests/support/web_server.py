@@ -5,35 +5,51 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from brainkernel.gateway.web.readings import Readings
 from brainkernel.gateway.web.server import HttpServer
+from brainkernel.link.messages import ReadAnswered
+from brainkernel.metrics import Figures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from brainkernel.gateway.web.token import Token
+    from brainkernel.link.messages import Read
 
 
-@dataclass
+class FakeDaemon:
+    """Answers the gateway's questions out of `results`, by the name of the question; without one it is away."""
+
+    def __init__(self, **results: dict[str, Any] | Callable[[Any], dict[str, Any]]) -> None:
+        self.results = results
+        self.asked: list[Read] = []
+
+    def read(self, question: Read, _timeout_s: float) -> ReadAnswered:
+        self.asked.append(question)
+        result = self.results.get(type(question).__name__)
+        if callable(result):
+            result = result(question)
+        return ReadAnswered(id=question.id, result=result, error="" if result is not None else "away")
+
+
 class FakeSources:
-    """What the gateway would answer, and how often it was asked."""
+    """What the gateway would answer."""
 
-    said: list[str] = field(default_factory=list)
-    now: dict[str, Any] = field(default_factory=lambda: {"connected": True})
-    asked_live: int = 0
+    def __init__(self, daemon: FakeDaemon | None = None) -> None:
+        self.daemon = daemon or FakeDaemon()
+        self.figures = Figures()
+        self.said: list[str] = []
+        self.readings = Readings(self.daemon.read, lambda: [self.figures.snapshot()])
 
     def metrics_text(self) -> bytes:
         return b"brainkernel_up 1\n"
 
     def health(self) -> str:
         return "ok"
-
-    def live(self) -> dict[str, Any]:
-        self.asked_live += 1
-        return self.now | {"number": self.asked_live}
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import pytest
 from brainkernel.gateway.web import connection as connections
 from brainkernel.gateway.web.address import address_of
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from support.web_server import FakeSources, connected, get, serving
+from support.web_server import FakeDaemon, FakeSources, connected, get, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,11 +136,11 @@ def test_http_ends_a_connection_that_drips(beginning: bytes, monkeypatch: pytest
 def test_http_ends_a_connection_that_does_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that looks at live figures and reads none of them loses its place."""
     monkeypatch.setattr(connections, "READER_TIMEOUT_S", 0.2)
-    sources = FakeSources(now={"much": "x" * 8_000_000})
+    sources = FakeSources(FakeDaemon(OverviewAsked={"much": "x" * 8_000_000}))
     with serving(sources=sources) as server, connected(server) as silent:
         silent.sendall(b"GET /api/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
         patience = time.monotonic() + 60
-        while not sources.asked_live or server._server.server_state.connections:
+        while not sources.daemon.asked or server._server.server_state.connections:
             assert time.monotonic() < patience
             time.sleep(0.05)
 

@@ -38,26 +38,27 @@ class Panel {
     this.#link();
   }
 
-  #filter() {
-    return this.figure.filter ? this.figure.filter(this.figure.names[0].replace('*', '')) : {};
-  }
-
   #link() {
     const seconds = Math.floor(Date.now() / 1000);
     const span = this.span.range ? { from: seconds - Number(this.span.range), to: seconds + 60 } : this.span;
-    const given = Object.fromEntries(Object.entries(this.#filter()).filter(([, value]) => value && value !== '*'));
-    this.behind.href = `#/decisions?${new URLSearchParams(this.figure.names ? { ...given, ...span } : given)}`;
+    this.behind.href = `#/decisions?${new URLSearchParams(this.figure.names ? { ...this.figure.behind, ...span } : this.figure.behind)}`;
+  }
+
+  // A forecast is of now: none for a time in the past.
+  #trend(event) {
+    const trend = event.overview?.trends.find((one) => this.figure.forecast && this.span.range && one.name === this.figure.names[0]);
+    return trend && trend.now !== null && trend.slope_per_h !== null ? trend : null;
   }
 
   #pick(from, to) {
-    const given = Object.fromEntries(Object.entries(this.#filter()).filter(([, value]) => value && value !== '*'));
-    go('decisions', { ...given, from, to: to + 1 });
+    go('decisions', { ...this.figure.behind, from, to: to + 1 });
   }
 
   async load() {
     if (!this.figure.names) return;
     try {
       const answer = await ask('/api/series', [...Object.entries(this.span), ...this.figure.names.map((name) => ['name', name])]);
+      this.figure.derive?.(answer);
       this.lines = Object.keys(answer.series).sort().map((name) => ({ name, label: this.figure.label(name) ?? name }));
       if (this.body.firstChild !== this.plot.element) this.body.replaceChildren(this.plot.element);
       this.plot.show(answer, this.lines);
@@ -71,8 +72,11 @@ class Panel {
       const open = this.body.contains(document.activeElement);
       if (!open) this.body.replaceChildren(this.figure.rows(event));
     } else if (event.tail && this.lines && Number(this.span.range) <= LIVE_UP_TO_S) {
-      this.plot.append(event.tail);
+      const tail = { ...event.tail };
+      this.figure.derive?.(tail);
+      this.plot.append(tail);
     }
+    if (this.lines) this.plot.follow(this.#trend(event), event.overview?.anomalies ?? []);
     this.#link();
   }
 }

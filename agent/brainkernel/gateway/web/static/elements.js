@@ -23,7 +23,7 @@ export function table(caption, heads, rows, empty) {
   return el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption },
     el('table', {},
       el('caption', { class: 'quiet' }, caption),
-      el('thead', {}, el('tr', {}, heads.map((head) => el('th', { scope: 'col' }, head)))),
+      el('thead', {}, el('tr', {}, heads.map((head, n) => el('th', { scope: 'col', class: rows[0][n]?.number === undefined ? null : 'number' }, head)))),
       el('tbody', {}, rows.map((row) => el('tr', {}, row.map(cell))))));
 }
 

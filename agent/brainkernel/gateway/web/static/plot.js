@@ -11,6 +11,19 @@ const VALUES_SHOWN = 120;
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const last = (values) => values.findLast((value) => value !== null && value !== undefined);
 
+// Times of day, with the date where a new day begins; days where a step is one.
+function timesOf(ticks, step) {
+  let day = '';
+  return ticks.map((tick) => {
+    const [date, time] = moment(tick).split(' ');
+    if (step >= 86400) return date.slice(5);
+    const text = step < 60 ? time : time.slice(0, 5);
+    const shown = date === day ? text : `${text}\n${date.slice(5)}`;
+    day = date;
+    return shown;
+  });
+}
+
 /**
  * A plot of `lines` ({name, label}) in one unit. `onPick(from_s, to_s)` is called for a moment that somebody chose, `onZoom` for a span.
  */
@@ -58,9 +71,19 @@ export class Plot {
     const width = this.span[1] - this.span[0];
     this.span = [Math.max(this.span[1], (times.at(-1) ?? 0) + this.step) - width, Math.max(this.span[1], (times.at(-1) ?? 0) + this.step)];
     while (times.length && times[0] < this.span[0]) this.data.forEach((column) => column.shift());
-    if (this.plot) this.plot.setData(this.data);
+    if (this.plot) this.plot.setData(this.#columns());
     else this.#draw();
     this.#describe();
+  }
+
+  /** Show where it goes: `trend` of the overview (or none), and when it was unlike itself: `anomalies` of the overview. */
+  follow(trend, anomalies) {
+    const names = new Set(this.lines?.map((line) => line.name));
+    this.anomalies = anomalies.filter((one) => names.has(one.name));
+    const before = this.trend;
+    this.trend = trend;
+    if (this.plot && Boolean(before) !== Boolean(trend)) this.#draw();
+    else this.plot?.setData(this.#columns());
   }
 
   /** Draw anew, in the colours of now. */
@@ -85,8 +108,30 @@ export class Plot {
     this.box.hidden = empty;
     this.values.hidden = empty;
     if (empty) return;
-    this.plot = new uPlot(this.#options(), this.data, this.box);
+    this.plot = new uPlot(this.#options(), this.#columns(), this.box);
     this.#describe();
+  }
+
+  // With the forecast: two points more, now and as far ahead as a quarter of what is seen.
+  #columns() {
+    if (!this.trend) return this.data;
+    const [from, to] = this.span;
+    const ahead = (to - from) / 4;
+    const { now, slope_per_h: slope, bound } = this.trend;
+    const [times, ...columns] = this.data;
+    const length = times.length;
+    const forecast = [...Array(length).fill(null), now, now + ((slope ?? 0) * ahead) / 3600];
+    const limit = Array(length + 2).fill(bound);
+    return [[...times, to, to + ahead], ...columns.map((column) => [...column, null, null]), forecast, ...(bound === null ? [] : [limit])];
+  }
+
+  #shade(plot) {
+    plot.ctx.fillStyle = css('--mark');
+    for (const { begun_s: begun, ended_s: ended } of this.anomalies ?? []) {
+      const left = Math.max(plot.bbox.left, plot.valToPos(begun, 'x', true));
+      const right = Math.min(plot.bbox.left + plot.bbox.width, plot.valToPos(ended ?? this.span[1], 'x', true));
+      if (right > left) plot.ctx.fillRect(left, plot.bbox.top, right - left, plot.bbox.height);
+    }
   }
 
   #options() {
@@ -95,16 +140,16 @@ export class Plot {
     return {
       width: this.#width(),
       height: HEIGHT,
-      scales: { x: { time: true, range: () => this.span }, y: { range: (_plot, low, high) => this.#bounds(low, high) } },
+      scales: { x: { time: true, range: () => [this.span[0], this.span[1] + (this.trend ? (this.span[1] - this.span[0]) / 4 : 0)] }, y: { range: (_plot, low, high) => this.#bounds(low, high) } },
       axes: [
-        { ...axis, space: 70 },
+        { ...axis, space: 70, values: (_plot, ticks, _axis, _space, step) => timesOf(ticks, step) },
         { ...axis, size: 68, label: axisName(unit), labelSize: 18, values: (_plot, ticks) => ticks.map((tick) => format(tick, unit)) },
       ],
       series: [{ label: 'Time', value: (_plot, time) => (time === null ? '' : moment(time)) }, ...this.#series(unit)],
       bands: this.banded ? [{ series: [3, 2], fill: css('--band') }] : [],
       cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: 'time' }, points: { size: 7 } },
       legend: { live: true },
-      hooks: { setSelect: [(plot) => this.#selected(plot)], ready: [(plot) => plot.over.addEventListener('click', () => this.#pick())] },
+      hooks: { drawClear: [(plot) => this.#shade(plot)], setSelect: [(plot) => this.#selected(plot)], ready: [(plot) => plot.over.addEventListener('click', () => this.#pick())] },
     };
   }
 
@@ -118,8 +163,11 @@ export class Plot {
       points: { show: this.data[0].length < 40 },
     });
     const edge = (label) => ({ label, stroke: 'transparent', value: (_plot, value) => format(value, unit), points: { show: false } });
+    const dashed = (label, colour) => ({ ...line(label, 0), stroke: css(colour), dash: [6, 4], width: 1.4, spanGaps: true });
     const lines = this.lines.map((one, index) => line(one.label, index));
-    return this.banded ? [...lines, edge('lowest'), edge('highest')] : lines;
+    const edges = this.banded ? [edge('lowest'), edge('highest')] : [];
+    const ahead = this.trend ? [dashed('if it goes on', '--series-2'), ...(this.trend.bound === null ? [] : [dashed('bound', '--quiet')])] : [];
+    return [...lines, ...edges, ...ahead];
   }
 
   #bounds(low, high) {
@@ -138,9 +186,8 @@ export class Plot {
   }
 
   #pick() {
-    const index = this.plot.cursor.idx;
-    if (this.zoomed || index === null || index === undefined) return;
-    const time = this.data[0][index];
+    const time = this.data[0][this.plot.cursor.idx];
+    if (this.zoomed || time === undefined) return;
     this.onPick(time, time + Math.max(this.step, 1));
   }
 

@@ -1,6 +1,7 @@
 // The five views: which figures they show, in which unit, from where, and which decisions are behind them.
 //
 // A figure is a plot over time (`names`, `*` stands for any), or `rows` made of the newest live event: bars, or a table.
+// `derive` replaces what was measured by what is shown, `forecast` draws where it goes.
 // `behind` says which decisions the figure is made of, as the filter of the list of decisions.
 
 import { bars, el, table } from './elements.js';
@@ -89,6 +90,23 @@ function switches(live) {
     ]), 'Nothing was changed since the start.');
 }
 
+// The share of decisions within the latency budgets, and of LLM calls that were answered, in the place of their parts.
+function successRates(answer) {
+  const { decisions_per_s: decisions, budget_breaches_per_s: late, ...rest } = answer.series;
+  const calls = Object.entries(rest).filter(([name]) => name.startsWith('llm_calls_per_s.'));
+  const share = (length, all, bad) => {
+    const mean = Array.from({ length }, (_, n) => (all(n) > 0 ? Math.max(0, 1 - bad(n) / all(n)) : null));
+    return { low: mean, mean, high: mean };
+  };
+  const sum = (lines, n) => lines.reduce((whole, [, line]) => whole + (line.mean[n] ?? 0), 0);
+  answer.series = {};
+  if (decisions) answer.series['decisions in time'] = share(decisions.mean.length, (n) => decisions.mean[n], (n) => late?.mean[n] ?? 0);
+  if (calls.length) {
+    const failed = calls.filter(([name]) => !name.endsWith('.ok'));
+    answer.series['LLM calls answered'] = share(calls[0][1].mean.length, (n) => sum(calls, n), (n) => sum(failed, n));
+  }
+}
+
 const MEASURES = {
   correct_classification: 'right categories', false_positive: 'limits that should not have been', false_negative: 'missed limits', satisfaction: 'people content',
 };
@@ -109,9 +127,9 @@ export const VIEWS = [
     figures: [
       { title: 'Decision time', unit: 'ms', names: ['decision_mean_ms', 'decision_p50_ms', 'decision_p95_ms', 'decision_p99_ms'], label: (name) => name.split('_')[1] },
       { title: 'Latency distribution since the start', rows: (live) => bars('Decisions by time from the kernel’s event', latencies(live), 'No decision yet.') },
-      { title: 'Decisions', unit: 'per_s', names: ['decisions_per_s.*'], label: after('decisions_per_s.'), filter: (name) => ({ kind: name.split('.')[1] }) },
-      { title: 'Success of decisions', unit: 'per_s', names: ['budget_breaches_per_s', 'refusals_per_s', 'events_lost_per_s', 'llm_questions_per_s.*'],
-        label: (name) => words(name.replace('_per_s', '').replace('llm_questions.', 'LLM question ')) },
+      { title: 'Decisions', unit: 'per_s', names: ['decisions_per_s.*'], label: after('decisions_per_s.') },
+      { title: 'Success rate', unit: 'ratio', max: 1, names: ['decisions_per_s', 'budget_breaches_per_s', 'llm_calls_per_s.*'], derive: successRates, label: (name) => name },
+      { title: 'Errors', unit: 'per_s', names: ['budget_breaches_per_s', 'events_lost_per_s', 'llm_failures_per_s.*', 'protocol_errors_per_s'], label: (name) => words(name.replace('_per_s', '')) },
       { title: 'Error kinds since the start', rows: (live) => bars('Errors by kind', errors(live), 'No error since the start.') },
       { title: 'Verdicts since the start', rows: (live) => bars('Verdicts by category', counted(live, 'verdicts', 0, (category) => ({ category })), 'No verdict yet.') },
       { title: 'Time of each tier, p95', unit: 'ms', names: ['latency_ms.tier.*', 'latency_ms.backend.*'], label: (name) => name.split('.').slice(1, 3).join(' ') },
@@ -132,11 +150,11 @@ export const VIEWS = [
         label: (name) => ({ own_memory_bytes: 'daemon', gateway_memory_bytes: 'gateway', state_bytes: 'files on disk' })[name] },
       { title: 'CPU of the host', unit: 'pct', max: 100, names: ['host_cpu_pct', 'gpu_busy_pct.*'], label: (name) => (name === 'host_cpu_pct' ? 'CPUs in use' : `GPU ${name.split('.')[1]}`) },
       { title: 'Memory of the host', unit: 'bytes', names: ['host_memory_total_bytes', 'host_memory_available_bytes', 'gpu_memory_bytes.*'], label: (name) => words(name.replace('host_memory_', '').replace('_bytes', '')) },
-      { title: 'Pressure: share of time in which somebody waited', unit: 'pct', names: ['pressure_pct.*'], label: after('pressure_pct.'), filter: () => ({ kind: 'limit' }) },
-      { title: 'Wait in the run queue', unit: 'ms', names: ['run_queue_ms.*'], label: after('run_queue_ms.'), filter: () => ({ kind: 'limit' }) },
-      { title: 'LLM calls', unit: 'per_s', names: ['llm_calls_per_s.*'], label: after('llm_calls_per_s.'), filter: () => ({ tier: 'llm' }) },
-      { title: 'Tokens', unit: 'per_s', names: ['llm_tokens_per_s.*'], label: after('llm_tokens_per_s.'), filter: () => ({ tier: 'llm' }) },
-      { title: 'Cost', unit: 'usd', names: ['llm_cost_usd'], label: () => 'since the start', filter: () => ({ tier: 'llm' }) },
+      { title: 'Pressure: share of time in which somebody waited', unit: 'pct', names: ['pressure_pct.*'], label: after('pressure_pct.'), behind: { kind: 'limit' } },
+      { title: 'Wait in the run queue', unit: 'ms', names: ['run_queue_ms.*'], label: after('run_queue_ms.'), behind: { kind: 'limit' } },
+      { title: 'LLM calls', unit: 'per_s', names: ['llm_calls_per_s.*'], label: after('llm_calls_per_s.'), behind: { tier: 'llm' } },
+      { title: 'Tokens', unit: 'per_s', names: ['llm_tokens_per_s.*'], label: after('llm_tokens_per_s.'), behind: { tier: 'llm' } },
+      { title: 'Cost', unit: 'usd', names: ['llm_cost_usd'], label: () => 'since the start', behind: { tier: 'llm' } },
       { title: 'Programs started', unit: 'per_s', names: ['execs_per_s', 'suspects_per_s'], label: (name) => ({ execs_per_s: 'started', suspects_per_s: 'looked at' })[name] },
     ],
   },
@@ -149,11 +167,11 @@ export const VIEWS = [
       tile('Stability', live.overview?.stability?.index, 'ratio', '1: calm, nothing undone', { kind: 'limit' }),
     ],
     figures: [
-      { title: 'Quality over 24 h', unit: 'ratio', max: 1, names: ['quality.*.24h'], label: measured('24h'), filter: () => ({ kind: 'limit' }) },
-      { title: 'Stability', unit: 'ratio', max: 1, names: ['stability'], label: () => 'index', filter: () => ({ kind: 'limit' }) },
+      { title: 'Quality over 24 h', unit: 'ratio', max: 1, names: ['quality.*.24h'], label: measured('24h'), behind: { kind: 'limit' } },
+      { title: 'Stability', unit: 'ratio', max: 1, names: ['stability'], label: () => 'index', behind: { kind: 'limit' } },
       { title: 'What takes from stability', rows: (live) => bars('Parts', Object.entries(live.overview?.stability?.parts ?? {}).map(([name, value]) => ({ label: words(name), value, text: format(value, 'ratio') })), 'Nothing: all is calm.') },
       { title: 'Quality over 7 days', unit: 'ratio', max: 1, names: ['quality.*.7d'], label: measured('7d') },
-      { title: 'Limits', unit: 'count', names: ['limits_active'], label: () => 'standing', filter: () => ({ kind: 'limit' }) },
+      { title: 'Limits', unit: 'count', names: ['limits_active'], label: () => 'standing', behind: { kind: 'limit' } },
       { title: 'Refusals by safety rule since the start', rows: (live) => bars('Refusals', counted(live, 'refusals', 0, () => ({ kind: 'refused' })), 'No limit was refused.') },
       { title: 'Measures', wide: true, rows: (live) => table('All measures with their 95 % interval', ['Measure', 'Window', 'Value', 'From', 'To', 'Samples'],
         (live.overview?.quality ?? []).map((q) => [MEASURES[q.measure] ?? q.measure, q.window, ...[format(q.value, 'ratio'), format(q.low, 'ratio'), format(q.high, 'ratio'), format(q.samples)].map((number) => ({ number }))]), 'No measure yet.') },
@@ -173,10 +191,10 @@ export const VIEWS = [
     figures: [
       { title: 'Change and forecast', wide: true, rows: trends },
       { title: 'Anomalies', wide: true, rows: anomalies },
-      { title: 'Mean decision time', unit: 'ms', names: ['decision_mean_ms'], label: () => 'mean of 5 minutes' },
-      { title: 'Suspects', unit: 'per_s', names: ['suspects_per_s'], label: () => 'programs that passed the gate' },
-      { title: 'Pressure of the CPU', unit: 'pct', names: ['pressure_pct.cpu'], label: () => 'somebody waited', filter: () => ({ kind: 'limit' }) },
-      { title: 'Memory of the daemon', unit: 'bytes', names: ['own_memory_bytes'], label: () => 'resident' },
+      { title: 'Mean decision time', unit: 'ms', names: ['decision_mean_ms'], label: () => 'mean of 5 minutes', forecast: true },
+      { title: 'Suspects', unit: 'per_s', names: ['suspects_per_s'], label: () => 'programs that passed the gate', forecast: true },
+      { title: 'Pressure of the CPU', unit: 'pct', names: ['pressure_pct.cpu'], label: () => 'somebody waited', behind: { kind: 'limit' } },
+      { title: 'Memory of the daemon', unit: 'bytes', names: ['own_memory_bytes'], label: () => 'resident', forecast: true },
     ],
   },
   {
@@ -195,7 +213,7 @@ export const VIEWS = [
         (live.overview?.versions ?? []).map((row) => [String(row.number), moment(row.since_s), row.why, row.state]), 'One version since the start.') },
       { title: 'Feedback', unit: 'per_s', names: ['feedback_per_s.*'], label: after('feedback_per_s.') },
       { title: 'Words of people since the start', rows: (live) => bars('Words', counted(live, 'feedback', 0), 'Nobody has said anything yet: brainkernel feedback ID good|bad') },
-      { title: 'Lookups of the verdict cache', unit: 'per_s', names: ['cache_lookups_per_s.*'], label: after('cache_lookups_per_s.'), filter: () => ({ tier: 'cache' }) },
+      { title: 'Lookups of the verdict cache', unit: 'per_s', names: ['cache_lookups_per_s.*'], label: after('cache_lookups_per_s.'), behind: { tier: 'cache' } },
     ],
   },
 ];
