@@ -34,6 +34,7 @@ _FILES = (
     ("/etc/credstore/brainkernel.groq-api-key", "the key of a Groq account, for the gateway alone; mode 0600"),
     ("/etc/brainkernel/alerts.yaml", "alert rules; see `brainkernel alert --help`"),
     ("/etc/credstore/brainkernel.notify-NAME", "where the channel slack, pagerduty, operations or webhook leads: Apprise URLs; mode 0600"),
+    ("/etc/credstore/brainkernel.http-token", "the token that the dashboard and the metrics ask for; mode 0600"),
     ("/etc/default/brainkernel-gateway", "environment of the gateway: OLLAMA_HOST, GROQ_BASE_URL"),
     ("/var/lib/brainkernel/state.db", "decisions, baselines, verdicts"),
     ("/var/lib/brainkernel/ledger", "what is limited and what was there before; `release --all` needs nothing else"),

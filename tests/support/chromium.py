@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-PATIENCE_S = 90.0  # a bound for a machine that is busy, not an expectation
+PATIENCE_S = 30.0  # a bound for a machine that is busy, not an expectation
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-default-browser-check", "--hide-scrollbars", "--remote-debugging-pipe",

@@ -188,7 +188,8 @@ class Gateway:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         except OSError as error:
-            self._say(f"no metrics: cannot listen on {settings.listen}: {error.strerror or error}; set http.listen to another port")
+            setting = "http.listen to another port" if error.filename != settings.socket else "http.socket to another path"
+            self._say(f"no metrics: cannot listen on {error.filename}: {error.strerror}; set {setting}")
             return None
 
     def _take(self, ask: Ask) -> None:

@@ -80,7 +80,8 @@ def _bound(sock: socket.socket, address: tuple[str, int] | str, *, reuse: bool) 
         finally:
             os.umask(before)
         sock.listen(BACKLOG)
-    except OSError:
+    except OSError as error:
         sock.close()
-        raise
+        where = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
+        raise OSError(error.errno, os.strerror(error.errno or 0), where) from None
     return sock
