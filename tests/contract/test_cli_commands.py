@@ -255,7 +255,7 @@ def test_doctor_answers_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert code == (0 if answer["ok"] else 1)
     assert {c["state"] for c in answer["checks"]} <= {"ok", "warn", "fail"}
     assert all(c["remedy"] for c in answer["checks"] if c["state"] != "ok")
-    assert {"kernel", "BTF", "cgroup", "libbpf", "LLM", "disk", "database", "daemon"} <= {c["name"] for c in answer["checks"]}
+    assert {"kernel", "BTF", "cgroup", "libbpf", "loader", "LLM", "disk", "database", "daemon"} <= {c["name"] for c in answer["checks"]}
     assert list(tmp_path.iterdir()) == []
 
 

@@ -51,15 +51,16 @@ class Check:
 
 
 def host_checks(facts: HostFacts) -> Iterator[Check]:
-    """Kernel, rights, cgroups, systemd."""
+    """Kernel, rights, cgroups, systemd. What only the best loader needs is a warning: `sight_check` says what is left."""
     yield _judge("root", facts.is_root, "yes", "no", "run it as root: sudo brainkernel doctor", bad=State.WARN)
     yield _kernel(facts.kernel)
     btf_remedy = "boot a kernel with CONFIG_DEBUG_INFO_BTF=y (Debian, Ubuntu, Fedora have it)"
-    yield _judge("BTF", facts.btf, "/sys/kernel/btf/vmlinux is there", "no /sys/kernel/btf/vmlinux", btf_remedy)
+    yield _judge("BTF", facts.btf, "/sys/kernel/btf/vmlinux is there", "no /sys/kernel/btf/vmlinux", btf_remedy, bad=State.WARN)
     lockdown = facts.lockdown or "none"
-    yield _judge("lockdown", lockdown != "confidentiality", lockdown, "confidentiality forbids BPF to read", "boot with lockdown=integrity")
+    remedy = "boot with lockdown=integrity"
+    yield _judge("lockdown", lockdown != "confidentiality", lockdown, "confidentiality forbids BPF to read", remedy, bad=State.WARN)
     lacking = " and ".join(facts.lacking_capabilities)
-    yield _judge("capabilities", not lacking, "those that BPF needs are there", f"lacking {lacking}", "run it as root")
+    yield _judge("capabilities", not lacking, "those that BPF needs are there", f"lacking {lacking}", "run it as root", bad=State.WARN)
     remedy = "boot with systemd.unified_cgroup_hierarchy=1; until then nothing can be limited, only observed"
     yield _judge("cgroup", facts.cgroup is CgroupVersion.V2, "v2", f"{facts.cgroup.value}", remedy, bad=State.WARN)
     if facts.cgroup is CgroupVersion.V2:
@@ -81,12 +82,30 @@ def library_checks() -> Iterator[Check]:
         lib.libbpf_version_string.restype = ctypes.c_char_p
         yield Check("libbpf", State.OK, lib.libbpf_version_string().decode())
     except SenseError as error:
-        yield Check("libbpf", State.FAIL, str(error), "apt install libbpf1")
+        yield Check("libbpf", State.WARN, str(error), "apt install libbpf1")
     remedy = "./scripts/build-bpf (needs clang and libbpf-dev); the Debian package has them built"
-    yield _judge("BPF programs", OBJECT_FILE.is_file(), "compiled", f"{OBJECT_FILE} is missing", remedy)
+    yield _judge("BPF programs", OBJECT_FILE.is_file(), "compiled", f"{OBJECT_FILE} is missing", remedy, bad=State.WARN)
     remedy = "apt install python3-bpfcc (not PyPI's bcc); only needed where the kernel has no BTF"
     spec = importlib.util.find_spec("bcc")
     yield _judge("bcc", spec is not None, f"{spec.origin if spec else ''}", "not importable", remedy, bad=State.WARN)
+
+
+def sight_check() -> Check:
+    """Which loader would be used, and what it cannot see with this kernel: opened for a moment, as at start."""
+    from brainkernel.clock import SystemClock  # noqa: PLC0415 # loaders, for this check alone
+    from brainkernel.sense.loader import choose  # noqa: PLC0415
+    from brainkernel.sense.loaders import live_loaders  # noqa: PLC0415
+
+    try:
+        chosen = choose("auto", live_loaders(clock=SystemClock()))
+    except SenseError as error:
+        return Check("loader", State.FAIL, str(error), "one of these must be mended: without a loader nothing is seen")
+    with chosen.loader as loader:
+        if not (chosen.refused or loader.limits):
+            return Check("loader", State.OK, f"{loader.name}: sees all there is to see")
+        lacks = "; ".join(loader.limits) or "sees all there is to see"
+        remedy = "; ".join(chosen.refused) or "another kernel or configuration of it; the rest works"
+        return Check("loader", State.WARN, f"{loader.name}: {lacks}", remedy)
 
 
 def setting_checks(config_file: Path | None, environment: Mapping[str, str]) -> Iterator[Check]:

@@ -43,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
     found = [
         *checks.host_checks(read_facts()),
         *checks.library_checks(),
+        checks.sight_check(),
         *checks.setting_checks(arguments.config, os.environ),
         *checks.place_checks(arguments.state_dir),
         checks.daemon_check(arguments.runtime_dir),
