@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 DEFAULT_CONFIG_FILE = Path("/etc/brainkernel/brainkernel.toml")
 DEFAULT_STATE_DIR = Path("/var/lib/brainkernel")
 DEFAULT_RUNTIME_DIR = Path("/run/brainkernel")
-CPU_WEIGHT_MAX = 10_000  # of cpu.weight, Documentation/admin-guide/cgroup-v2.rst
+WEIGHT_MAX = 10_000  # of cpu.weight and io.weight, Documentation/admin-guide/cgroup-v2.rst
+MEMORY_HIGH_MIN_MIB = 16  # below this hardly a shell lives
 
 Percent = Annotated[float, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
@@ -67,12 +68,15 @@ class Symptoms(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class CategoryPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What may be done to a category when it hurts: steps of a ladder, lightest first; empty: never limited."""
 
-    limits: Annotated[tuple[str, ...], _setting('steps such as "cpu_weight=20", "idle", "cpu_quota=20%"')] = ()
+    limits: Annotated[
+        tuple[str, ...],
+        _setting('steps such as "cpu_weight=20", "idle", "cpu_quota=20%", "cpu_weight=20 io_weight=20", "memory_high=512M"'),
+    ] = ()
     min_confidence: Annotated[float, Meta(ge=0, le=1), _setting("a less certain verdict does not limit")] = 0.7
     approval: Annotated[bool, _setting("wait for a person's approve")] = False
 
 
-_QUOTA_LADDER = ("cpu_weight=20", "cpu_quota=20%")
+_QUOTA_LADDER = ("cpu_weight=20", "idle", "cpu_quota=20%")
 
 
 class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -84,6 +88,9 @@ class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     bloatware: CategoryPolicy = CategoryPolicy(limits=_QUOTA_LADDER)
     suspicious: CategoryPolicy = CategoryPolicy(limits=_QUOTA_LADDER)
     development: CategoryPolicy = CategoryPolicy(limits=("cpu_weight=20",), min_confidence=0.8)
+    interactive: Annotated[CategoryPolicy, _setting("browsers, editors and the like: weights only, nothing that caps them")] = (
+        CategoryPolicy()
+    )
 
     def of(self, category: Category) -> CategoryPolicy:
         """The policy of a category; for a category that is never limited, one without limits."""
@@ -96,6 +103,12 @@ class Safety(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
     protected_exes: Annotated[tuple[str, ...], _setting("exact paths of programs")] = ()
     protected_units: Annotated[tuple[str, ...], _setting("exact names of systemd units")] = ()
+    protected_packages: Annotated[
+        tuple[str, ...], _setting("names of packages; a file of theirs whose checksum is not the package's is not protected")
+    ] = ()
+    containers: Annotated[
+        bool, _setting("let limits reach scopes of docker, podman and others that systemd manages; pods and virtual machines never")
+    ] = False
     max_limits_per_minute: Annotated[Count, _setting("rate limit over the whole host")] = 10
     max_active_limits: Annotated[Count, _setting("how many limits may stand at once")] = 32
 
@@ -215,28 +228,54 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     versions: Versions = Versions()
 
 
-_LIMIT = re.compile(r"(?:cpu_weight=(?P<weight>\d{1,5})|(?P<idle>idle)|cpu_quota=(?P<quota>\d+(?:\.\d+)?)%)")
+_PART = re.compile(
+    r"cpu_weight=(?P<weight>\d{1,5})|(?P<idle>idle)|cpu_quota=(?P<quota>\d+(?:\.\d+)?)%"
+    r"|io_weight=(?P<io_weight>\d{1,5})|memory_high=(?P<memory_high>\d{1,7})(?P<unit>[MG])"
+)
 
 
 def limit_of(text: str) -> Limit:
     """Parse one step of a ladder. Raises ValueError with what is allowed."""
-    match = _LIMIT.fullmatch(text.strip())
-    if match is None:
-        msg = f'{text!r} is not a limit; write "cpu_weight=N", "idle" or "cpu_quota=N%"'
-        raise ValueError(msg)
-    if match["idle"]:
-        return Limit(cpu_weight=0)
-    if match["quota"]:
-        quota = float(match["quota"])
-        if quota < 1:
-            msg = f"cpu_quota must be 1 % or more, not {quota:g} %"
+    found: dict[str, Any] = {}
+    for part in text.split():
+        match = _PART.fullmatch(part)
+        if match is None:
+            msg = (
+                f'{text!r} is not a limit; write "cpu_weight=N", "idle", "cpu_quota=N%", "io_weight=N", "memory_high=NM" or several of them'
+            )
             raise ValueError(msg)
-        return Limit(cpu_quota_pct=quota)
-    weight = int(match["weight"])
-    if not 1 <= weight <= CPU_WEIGHT_MAX:
-        msg = f"cpu_weight must be 1 to {CPU_WEIGHT_MAX}, not {weight}"
+        for name, value in _knob_of(match).items():
+            if name in found:
+                msg = f"{text!r} sets {name} twice"
+                raise ValueError(msg)
+            found[name] = value
+    if not found:
+        msg = "an empty step limits nothing"
         raise ValueError(msg)
-    return Limit(cpu_weight=weight)
+    return Limit(**found)
+
+
+def _knob_of(match: re.Match[str]) -> dict[str, Any]:
+    if match["idle"]:
+        return {"cpu_weight": 0}
+    if match["quota"]:
+        return {"cpu_quota_pct": _at_least("cpu_quota", float(match["quota"]), 1, " %")}
+    if match["memory_high"]:
+        mebibytes = _at_least("memory_high", int(match["memory_high"]) * (1024 if match["unit"] == "G" else 1), MEMORY_HIGH_MIN_MIB, "M")
+        return {"memory_high_bytes": int(mebibytes) << 20}
+    name = "cpu_weight" if match["weight"] else "io_weight"
+    weight = int(match["weight"] or match["io_weight"])
+    if not 1 <= weight <= WEIGHT_MAX:
+        msg = f"{name} must be 1 to {WEIGHT_MAX}, not {weight}"
+        raise ValueError(msg)
+    return {name: weight}
+
+
+def _at_least(name: str, value: float, least: int, unit: str) -> float:
+    if value < least:
+        msg = f"{name} must be {least}{unit} or more, not {value:g}{unit}"
+        raise ValueError(msg)
+    return value
 
 
 def load(path: Path | None) -> Config:
@@ -287,12 +326,18 @@ def _convert(table: dict[str, Any], file: Path, text: str) -> Config:
     for category in Category:
         for step in config.policy.of(category).limits:
             try:
-                limit_of(step)
+                if not limit_of(step).nudges and category is Category.INTERACTIVE:
+                    _refuse_cap(step)
             except ValueError as error:
                 where = _where(file, text, ["policy", category.value, "limits"])
                 msg = f"{where}: {error}"
                 raise ConfigError(msg) from None
     return config
+
+
+def _refuse_cap(step: str) -> None:
+    msg = f"{step!r} would cap what a person works with: only cpu_weight and io_weight are allowed here"
+    raise ValueError(msg)
 
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]*)`(?: - at `\$\.?(?P<path>[^`]*)`)?")

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 from brainkernel.decide.approvals import Consent
 from brainkernel.decide.decision import Circumstances, decide
 from brainkernel.decide.safety import Surroundings, objections_of
-from brainkernel.enrich.standing import read_standing
 from brainkernel.model import DecisionKind, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from brainkernel.agent import Switch
     from brainkernel.clock import Clock
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.enrich.table import ProcessTable
     from brainkernel.learn.experience import Experience
     from brainkernel.learn.strategy import Settings
-    from brainkernel.model import Decision, Identity, Refusal, Suspect, Symptom, Verdict
+    from brainkernel.model import Decision, Identity, ProcessKey, Refusal, Standing, Suspect, Symptom, Verdict
 
 T = TypeVar("T")
 
@@ -57,7 +55,7 @@ class Deciding:
         approvals: Approvals,
         strategy: Callable[[], Settings],
         table: ProcessTable,
-        proc_root: Path,
+        standing_of: Callable[[ProcessKey], Standing | None],
         own: frozenset[int],
         next_id: Callable[[], int],
         lease_ns_for: Callable[[Suspect], int],
@@ -70,7 +68,7 @@ class Deciding:
         self._approvals = approvals
         self._strategy = strategy
         self._table = table
-        self._proc_root = proc_root
+        self._standing_of = standing_of
         self._own = own
         self._next_id = next_id
         self._lease_ns_for = lease_ns_for
@@ -115,7 +113,7 @@ class Deciding:
             self._acted_ns.popleft()
         return Surroundings(
             suspect=suspect,
-            standing=read_standing(self._proc_root, suspect.key),
+            standing=self._standing_of(suspect.key),
             ancestor_exes=tuple(known.exe for known in self._table.ancestors(suspect.key)),
             own=self._own,
             limits_last_minute=len(self._acted_ns),

@@ -9,9 +9,10 @@ import msgspec
 
 from brainkernel import metrics
 from brainkernel.act.limiter import Applied, NotApplied, Released
+from brainkernel.act.routes.protocol import OLD_STEP_STANDS
 from brainkernel.learn.experience import lesson_of
 from brainkernel.link import control
-from brainkernel.model import ReleaseResult, Route, Span
+from brainkernel.model import ReleaseResult, Span
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,12 +116,12 @@ class Limits:
             self.store.decisions.save(decision)
         self.figures.add(metrics.LIMITS_APPLIED, action.route.value)
         self._seen[action.id] = control.Limited(id=action.id, comm=action.comm, limit=str(action.limit))
-        if action.route in (Route.UNIT, Route.SCOPE):  # its cgroup is the target's alone
+        if action.owns_cgroup:
             self.loader.follow_cgroup(action.cgroup_id)
         self.report.action(decision, action)
 
     def _on_not_applied(self, result: NotApplied) -> None:
-        decision = self.watch.refused(result.decision_id)
+        decision = self.watch.refused(result.decision_id, old_step_stands=result.refusal.rule in OLD_STEP_STANDS)
         self.figures.add(metrics.REFUSALS, result.refusal.rule)
         if decision is not None:
             self.report.not_applied(decision, result.refusal)
@@ -129,9 +130,9 @@ class Limits:
         action = result.action
         if result.result is not ReleaseResult.FAILED:
             self.watch.released(action)
-            if action.cgroup_id not in {standing.cgroup_id for standing in self.watch.actions}:
+            if action.owns_cgroup and action.cgroup_id not in {standing.cgroup_id for standing in self.watch.actions}:
                 self.loader.unfollow_cgroup(action.cgroup_id)
-        elif action.route in (Route.UNIT, Route.SCOPE):  # left by an earlier run, and it slows its cgroup down still
+        elif action.owns_cgroup:  # left by an earlier run, and it slows its cgroup down still
             self.loader.follow_cgroup(action.cgroup_id)
         self.figures.add(metrics.LIMITS_RELEASED, result.result.value)
         self.report.released(action, result.result, result.why)

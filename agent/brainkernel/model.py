@@ -332,6 +332,8 @@ class Standing:
     affinity_restricted: bool  # may not run on all CPUs that pid 1 may run on
     leads_session: bool  # pid == session id, with a terminal
     owns_terminal: bool  # its process group is its terminal's foreground one, and not the session leader's own
+    io_priority: int = 0  # as ioprio_get(2) gives it, 0: none of its own
+    presents: str = ""  # what it shows or plays to a person: "display (/dev/dri/card0)", "" if nothing is known of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,10 +364,17 @@ class Symptom:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much CPU a program may still have. Exactly one step of a ladder."""
+    """How much a program may still have. Exactly one step of a ladder."""
 
     cpu_weight: int | None = None  # 1..10000, the kernel's default is 100; 0: idle
     cpu_quota_pct: float | None = None  # 100 is one CPU
+    io_weight: int | None = None  # 1..10000, the kernel's default is 100
+    memory_high_bytes: int | None = None  # above it the kernel reclaims, and the program waits
+
+    @property
+    def nudges(self) -> bool:
+        """Whether it is weight alone: what has it may still use all that nobody else wants."""
+        return self.cpu_weight != 0 and self.cpu_quota_pct is None and self.memory_high_bytes is None
 
     def __str__(self) -> str:
         """As the operator writes it in the policy."""
@@ -374,6 +383,10 @@ class Limit:
             parts.append("idle" if self.cpu_weight == 0 else f"cpu_weight={self.cpu_weight}")
         if self.cpu_quota_pct is not None:
             parts.append(f"cpu_quota={self.cpu_quota_pct:g}%")
+        if self.io_weight is not None:
+            parts.append(f"io_weight={self.io_weight}")
+        if self.memory_high_bytes is not None:
+            parts.append(f"memory_high={self.memory_high_bytes >> 20}M")
         return " ".join(parts)
 
 
@@ -413,6 +426,7 @@ class Decision:
     symptom: Symptom | None = None
     limit: Limit | None = None
     refusals: tuple[Refusal, ...] = ()
+    ladder: tuple[Limit, ...] = ()  # all steps that are open to it, lightest first
     acts: bool = False  # mode enforce, not paused: `act` may write
     lease_ns: int = 0  # how long the limit may stand without being renewed
     spans: tuple[Span, ...] = ()
@@ -449,7 +463,7 @@ class Route(enum.StrEnum):
 class Change:
     """One value written, and the one to restore. `before` and `after` as the interface spells them."""
 
-    name: str  # the systemd property or the cgroup file
+    name: str  # the systemd property, the cgroup file, the thread ...
     before: str
     after: str
 
@@ -462,15 +476,21 @@ class Action:
     target: ProcessKey
     comm: str
     route: Route
-    unit: str  # the unit whose properties were set
+    unit: str  # the unit whose properties were set, or that it lives in; "" if none
     cgroup: str  # its path below the cgroup root
     cgroup_id: int  # inode of that directory: a path can be used again
     limit: Limit
     changes: tuple[Change, ...]
-    moved: tuple[ProcessKey, ...] = ()  # processes put into a scope of ours
+    moved: tuple[ProcessKey, ...] = ()  # processes put into a cgroup of ours, or limited one by one
     user_uid: int | None = None  # whose manager owns the unit; None: the system's
     started_ns: int = 0  # CLOCK_BOOTTIME
     expires_ns: int = 0  # CLOCK_BOOTTIME
+    notes: tuple[str, ...] = ()  # what of the limit could not be had here, and why
+
+    @property
+    def owns_cgroup(self) -> bool:
+        """Whether all that lives in `cgroup` is limited by it, and nothing else is."""
+        return self.route in (Route.UNIT, Route.SCOPE, Route.SUBTREE)
 
 
 class ReleaseResult(enum.StrEnum):
@@ -496,15 +516,25 @@ class Outcome:
     victim_wait_pct_before: float
     victim_wait_pct_after: float
     helped: bool
+    throttled_pct: float | None = None  # of the window after, in which the limit held the target back; None: it has no quota
+    run_queue_p99_us_before: float | None = None
+    run_queue_p99_us_after: float | None = None
 
     @property
     def text(self) -> str:
         """The effect in one sentence."""
-        cpu = f"used {self.target_cpu_pct_after:.0f} % of a CPU instead of {self.target_cpu_pct_before:.0f} %"
-        if not self.victim or self.victim_wait_pct_before <= 0:
-            return cpu
-        less = 100 * (1 - self.victim_wait_pct_after / self.victim_wait_pct_before)
-        return f"{self.victim} waited {abs(less):.0f} % {'less' if less >= 0 else 'more'}; it {cpu}"
+        parts = [f"used {self.target_cpu_pct_after:.0f} % of a CPU instead of {self.target_cpu_pct_before:.0f} %"]
+        if self.victim and self.victim_wait_pct_before > 0:
+            less = 100 * (1 - self.victim_wait_pct_after / self.victim_wait_pct_before)
+            parts = [f"{self.victim} waited {abs(less):.0f} % {'less' if less >= 0 else 'more'}", f"it {parts[0]}"]
+        if self.throttled_pct is not None:
+            parts[-1] += f" and was held back {self.throttled_pct:.0f} % of the time"
+        parts.append(f"the host waited {self.pressure_pct_after:.0f} % of the time instead of {self.pressure_pct_before:.0f} %")
+        if self.run_queue_p99_us_before is not None and self.run_queue_p99_us_after is not None:
+            parts.append(
+                f"run queue p99 {self.run_queue_p99_us_after / 1000:.1f} ms instead of {self.run_queue_p99_us_before / 1000:.1f} ms"
+            )
+        return "; ".join(parts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,7 +71,7 @@ class Replay:
             approvals=Approvals(),
             strategy=lambda: SETTINGS[Strategy.BALANCED],
             table=self._table,
-            proc_root=NOWHERE,
+            standing_of=lambda _key: None,
             own=frozenset(),
             next_id=self._next_id,
             lease_ns_for=lambda _suspect: 0,

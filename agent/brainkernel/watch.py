@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from brainkernel.config import limit_of
-from brainkernel.decide.ladder import Held, lease_ns_of, steps_up
+from brainkernel.decide.ladder import Held, Move, calm_below, lease_ns_of, moved, next_move
 from brainkernel.gate.anomaly import anomalies_of
 from brainkernel.learn.experience import Experience, lesson_of
 from brainkernel.metrics import PRESSURE, RUN_QUEUE_SECONDS
 from brainkernel.observe.effect import Before, outcome_of
 from brainkernel.observe.symptom import Culprit, culprits_of, symptom_of
-from brainkernel.observe.window import History
+from brainkernel.observe.window import History, families_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -36,6 +35,14 @@ class Limits(Protocol):
         """Replace the limit of an action by another one."""
         ...
 
+    def renew(self, action_id: int, expires_ns: int) -> None:
+        """Let a limit stand until then."""
+        ...
+
+    def release(self, action_id: int, why: str) -> None:
+        """End a limit."""
+        ...
+
 
 @dataclass(slots=True, kw_only=True)
 class _Tended:
@@ -43,7 +50,9 @@ class _Tended:
     decision: Decision
     held: Held
     before: Before
-    measured: bool = False
+    throttled_us: int | None = None  # of its cgroup, when this step began
+    outcome: Outcome | None = None  # of this step
+    wanted: Held | None = None  # a move that is under way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +69,7 @@ class Ports:
     policy_of: Callable[[Suspect], Policy]  # of the version that decides about it
     limits: Limits
     cgroups_within: Callable[[str], Collection[int]]  # ids of the cgroup of this path and of those below it
+    throttled_us: Callable[[Action], int | None]  # how long a quota held it back so far; None: it has none
     report_outcome: Callable[[Decision, Outcome], None]
     learn: Callable[[Lesson], None]
 
@@ -95,8 +105,8 @@ class Watch:
             return
         self.window = window
         p99_us = self._measure(window)
-        limited = self._limited_cgroups()
-        culprits = culprits_of(window, self.config.symptoms, limited_cgroups=limited, p99_us=p99_us)
+        limited = self._limited_in(window)
+        culprits = culprits_of(window, self.config.symptoms, limited=limited, p99_us=p99_us)
         for culprit in culprits:
             self._consider(culprit, window)
         self._learn_habits(window)
@@ -106,22 +116,29 @@ class Watch:
 
     def applied(self, action: Action) -> Decision | None:
         """Take note that `act` wrote a limit (or the next step of one); returns its decision, None if it is not known here."""
+        now_ns = self._clock.boot_ns()
+        throttled_us = self._ports.throttled_us(action)
         if tended := self._tended.get(action.id):
-            tended.held = replace(tended.held, action=action, step=tended.held.step + 1, stepped_ns=self._clock.boot_ns())
+            tended.held = replace(tended.wanted or tended.held, action=action, stepped_ns=now_ns)
             tended.before = replace(tended.before, action=action)
-            tended.measured = False
+            tended.throttled_us, tended.outcome, tended.wanted = throttled_us, None, None
             return tended.decision
         if (asked := self._asked_for.pop(action.id, None)) is None:
             return None
         decision, job = asked
         assert decision.symptom is not None  # noqa: S101 # a limit without a symptom is not proposed
-        held = Held(action=action, step=0, stepped_ns=self._clock.boot_ns())
-        self._tended[action.id] = _Tended(decision=decision, held=held, before=Before(action=action, symptom=decision.symptom, job=job))
+        lease_ns = action.expires_ns - action.started_ns
+        held = Held(action=action, step=0, stepped_ns=now_ns, expires_ns=action.expires_ns, lease_ns=lease_ns)
+        before = Before(action=action, symptom=decision.symptom, job=job)
+        self._tended[action.id] = _Tended(decision=decision, held=held, before=before, throttled_us=throttled_us)
         return decision
 
-    def refused(self, decision_id: int) -> Decision | None:
-        """Take note that `act` could not write a limit, or not its next step."""
+    def refused(self, decision_id: int, *, old_step_stands: bool = False) -> Decision | None:
+        """Take note that `act` could not write a limit, or not its next step: then the one before stands, or it ends."""
         if tended := self._tended.get(decision_id):
+            if old_step_stands and tended.wanted:  # passed over: the next one may be possible
+                tended.held = replace(tended.wanted, stepped_ns=tended.held.stepped_ns)
+            tended.wanted = None
             return tended.decision
         asked = self._asked_for.pop(decision_id, None)
         return asked[0] if asked else None
@@ -135,7 +152,7 @@ class Watch:
         if (tended := self._tended.pop(action.id, None)) is None:
             return
         self._said.pop(action.target, None)
-        if self._clock.boot_ns() >= action.expires_ns:
+        if self._clock.boot_ns() >= tended.held.expires_ns:
             self._experience.ended(tended.decision.suspect.identity, self._clock.wall_ns())
 
     @property
@@ -153,11 +170,6 @@ class Watch:
     def limits_pending(self) -> int:
         """How many limits were proposed and not yet written."""
         return len(self._asked_for)
-
-    # What a limited unit put into cgroups of its own waits for the same quota.
-    def _limited_cgroups(self) -> set[int]:
-        own = [action for action in self.actions if action.cgroup_id]
-        return {action.cgroup_id for action in own}.union(*(self._ports.cgroups_within(action.cgroup) for action in own))
 
     def _measure(self, window: Window) -> float | None:
         self._figures.set(PRESSURE, window.pressure_pct / 100)
@@ -202,31 +214,61 @@ class Watch:
             if use.cpu_pct >= BUSY_PCT and (exe := self._ports.exe_of(use.key)):
                 self._baseline.habit_of(exe).learn(use.cpu_pct)
 
-    def _tend(self, tended: _Tended, window: Window, limited: set[int], p99_us: float | None) -> None:
+    def _limited_in(self, window: Window) -> set[ProcessKey]:
+        # What a limited unit put into cgroups of its own waits for the same quota.
+        own = [action for action in self.actions if action.owns_cgroup and action.cgroup_id]
+        cgroups = {action.cgroup_id for action in own}.union(*(self._ports.cgroups_within(action.cgroup) for action in own))
+        one_by_one = {key for action in self.actions if not action.owns_cgroup for key in (action.target, *action.moved)}
+        found = {use.key for use in window.uses.values() if use.cgroup_id in cgroups}
+        return found | families_of(window, one_by_one) if one_by_one else found
+
+    def _tend(self, tended: _Tended, window: Window, limited: set[ProcessKey], p99_us: float | None) -> None:
         action = tended.held.action
         uses = [u for u in window.uses.values() if u.key == action.target or u.key in action.moved or u.comm == tended.before.job[1]]
-        if not uses or window.start_ns < tended.held.stepped_ns:
-            return  # ended, or not yet a whole window under this step
-        self._measure_effect(tended, window)
-        worst = max(uses, key=lambda u: u.cpu_pct)
-        symptom = symptom_of(window, worst, self.config.symptoms, limited_cgroups=limited, p99_us=p99_us)
-        policy = self._ports.policy_of(tended.decision.suspect)
-        category = policy.of(tended.decision.verdict.category)
-        now_ns = self._clock.boot_ns()
-        if steps_up(tended.held, symptom, now_ns, policy, category):
-            limit = limit_of(category.limits[tended.held.step + 1])
-            tended.held = replace(tended.held, stepped_ns=now_ns)  # asked for once, not at each tick until it is done
-            self._ports.limits.step(action.id, limit, action.expires_ns)
+        if not uses or tended.wanted or window.start_ns < tended.held.stepped_ns:
+            return  # ended, about to change, or not yet a whole window under this step
+        outcome = self._measure_effect(tended, window, p99_us)
+        worst, symptoms, now_ns = max(uses, key=lambda u: u.cpu_pct), self.config.symptoms, self._clock.boot_ns()
+        move = next_move(
+            tended.held,
+            now_ns,
+            steps=len(tended.decision.ladder),
+            harm=symptom_of(window, worst, symptoms, limited=limited, p99_us=p99_us) is not None,
+            calm=symptom_of(window, worst, calm_below(symptoms), limited=limited, p99_us=p99_us) is None,
+            helped=outcome.helped,
+            policy=self._ports.policy_of(tended.decision.suspect),
+        )
+        self._make(move, tended, now_ns)
 
-    def _measure_effect(self, tended: _Tended, window: Window) -> None:
-        if tended.measured:
-            return
-        tended.measured = True
-        outcome = outcome_of(tended.before, window)
+    def _make(self, move: Move, tended: _Tended, now_ns: int) -> None:
+        action_id = tended.held.action.id
+        held = moved(tended.held, move, now_ns)
+        match move:
+            case Move.UP | Move.DOWN:
+                tended.wanted = held  # asked for once, not at each tick until it is done
+                self._ports.limits.step(action_id, tended.decision.ladder[held.step], held.expires_ns)
+            case Move.RENEW:
+                tended.held = held
+                self._ports.limits.renew(action_id, held.expires_ns)
+            case Move.GIVE_UP:
+                self._ports.limits.release(action_id, "its strongest step helped nobody")
+
+    def _measure_effect(self, tended: _Tended, window: Window, p99_us: float | None) -> Outcome:
+        if tended.outcome is not None:
+            return tended.outcome
+        outcome = outcome_of(tended.before, window, p99_us=p99_us, throttled_pct=self._throttled_pct(tended))
+        tended.outcome = outcome
         self._ports.report_outcome(tended.decision, outcome)
-        last_step = tended.held.step + 1 >= len(self._ports.policy_of(tended.decision.suspect).of(tended.decision.verdict.category).limits)
-        if outcome.helped or last_step:
+        if outcome.helped or tended.held.step + 1 >= len(tended.decision.ladder):
             self._ports.learn(lesson_of(tended.decision, outcome=outcome))
+        return outcome
+
+    def _throttled_pct(self, tended: _Tended) -> float | None:
+        now_us, elapsed_ns = self._ports.throttled_us(tended.held.action), self._clock.boot_ns() - tended.held.stepped_ns
+        if now_us is None or tended.throttled_us is None or elapsed_ns <= 0:
+            return None
+        # Each CPU on which it would run is counted by itself.
+        return min(100.0, 100 * 1000 * max(0, now_us - tended.throttled_us) / elapsed_ns)
 
     def lease_ns_for(self, suspect: Suspect) -> int:
         """How long a new limit on this program may stand."""

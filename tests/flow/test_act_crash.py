@@ -90,7 +90,7 @@ def recover(stage: Stage) -> None:
 def assert_untouched(stage: Stage, statement: int) -> None:
     where = f"killed before statement {statement}"
     for unit in stage.systemd.units.values():
-        assert unit.cpu == unit.configured, where
+        assert unit.limits == unit.configured, where
         assert stage.fake.cpu_files(stage.systemd.path_of(unit)) == {}, where
     assert stage.systemd.dropins() == [], where
     assert stage.ledger.live == {}, where

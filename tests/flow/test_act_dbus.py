@@ -57,7 +57,7 @@ def test_a_unit_is_read_as_systemd_types_it(systemd: DbusController, service: Sy
         "system.slice",
         "/system.slice/hog.service",
     )
-    assert unit.cpu == {"CPUWeight": NOT_SET, "CPUQuotaPerSecUSec": 200_000}
+    assert unit.limits == {"CPUWeight": NOT_SET, "CPUQuotaPerSecUSec": 200_000, "IOWeight": NOT_SET, "MemoryHigh": NOT_SET}
     assert unit.bound == ("IPAddressDeny",)
     assert unit.dropins == ("/run/systemd/system.control/hog.service.d/50-CPUQuota.conf",)
     assert (unit.active, unit.delegate, unit.stale, unit.tasks_max) == (True, False, False, 4915)
@@ -65,7 +65,7 @@ def test_a_unit_is_read_as_systemd_types_it(systemd: DbusController, service: Sy
 
 def test_properties_are_set_for_this_boot_only(systemd: DbusController, service: SystemdOnDbus) -> None:
     """runtime=true: nothing of ours is in /etc."""
-    assert systemd.set_cpu("hog.service", {"CPUWeight": 0, "CPUQuotaPerSecUSec": NOT_SET})
+    assert systemd.set_limits("hog.service", {"CPUWeight": 0, "CPUQuotaPerSecUSec": NOT_SET})
 
     expected = ("hog.service", True, [("CPUWeight", ("t", 0)), ("CPUQuotaPerSecUSec", ("t", NOT_SET))])
     assert service.called("SetUnitProperties") == [expected]
@@ -110,7 +110,7 @@ def test_a_unit_that_is_gone_is_none(systemd: DbusController, service: SystemdOn
     service.errors["LoadUnit"] = ("org.freedesktop.systemd1.NoSuchUnit", "Unit hog.service not loaded.")
     service.errors["SetUnitProperties"] = service.errors["LoadUnit"]
     assert systemd.unit("hog.service") is None
-    assert not systemd.set_cpu("hog.service", {"CPUWeight": 20})
+    assert not systemd.set_limits("hog.service", {"CPUWeight": 20})
 
 
 def test_an_error_names_itself_and_the_remedy(systemd: DbusController, service: SystemdOnDbus) -> None:
@@ -118,14 +118,14 @@ def test_an_error_names_itself_and_the_remedy(systemd: DbusController, service: 
     service.errors["SetUnitProperties"] = ("org.freedesktop.DBus.Error.AccessDenied", "Permission denied")
 
     with pytest.raises(ActError, match=r"org\.freedesktop\.DBus\.Error\.AccessDenied: Permission denied \(run as root"):
-        systemd.set_cpu("hog.service", {"CPUWeight": 20})
+        systemd.set_limits("hog.service", {"CPUWeight": 20})
 
 
 def test_an_error_reply_does_not_end_the_connection(systemd: DbusController, service: SystemdOnDbus) -> None:
     """The next call is answered."""
     service.errors["SetUnitProperties"] = ("org.freedesktop.DBus.Error.AccessDenied", "no")
     with pytest.raises(ActError):
-        systemd.set_cpu("hog.service", {"CPUWeight": 20})
+        systemd.set_limits("hog.service", {"CPUWeight": 20})
 
     assert systemd.version() == 252
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel.act.limiter import release_everything
-from brainkernel.act.systemd import CPU_PROPERTIES, NOT_SET
+from brainkernel.act.systemd import LIMIT_PROPERTIES, NOT_SET
 from brainkernel.errors import ActError
 from brainkernel.model import Limit
 from hypothesis import HealthCheck, settings
@@ -78,7 +78,7 @@ class Interleavings(RuleBasedStateMachine):
         self.stage.ledger.close()
         self.stage.open()
 
-    @rule(unit=units, name=st.sampled_from(CPU_PROPERTIES))
+    @rule(unit=units, name=st.sampled_from(LIMIT_PROPERTIES))
     def a_person_sets_a_property(self, unit: str, name: str) -> None:
         value = THEIR_WEIGHT if name == "CPUWeight" else THEIR_QUOTA
         self.stage.systemd.foreign_set(unit, name, value)
@@ -118,7 +118,7 @@ class Interleavings(RuleBasedStateMachine):
         if tgid not in self.stage.fake.cgroup_of:
             self.stage.fake.spawn(tgid, f"/system.slice/{unit}", exe="/usr/bin/innocent")
 
-    @rule(method=st.sampled_from(["unit", "set_cpu", "unit_of_cgroup"]), unit=units)
+    @rule(method=st.sampled_from(["unit", "set_limits", "unit_of_cgroup"]), unit=units)
     def the_bus_fails_during_apply(self, method: str, unit: str) -> None:
         def fail(called: str) -> None:
             if called == method:
@@ -163,8 +163,8 @@ class Interleavings(RuleBasedStateMachine):
 
     def assert_not_ours(self, name: str) -> None:
         unit = self.stage.systemd.units[name]
-        for key in CPU_PROPERTIES:
-            assert unit.cpu[key] == self.theirs.get((name, key), NOT_SET), f"{name} {key}"
+        for key in LIMIT_PROPERTIES:
+            assert unit.limits[key] == self.theirs.get((name, key), NOT_SET), f"{name} {key}"
 
     def teardown(self) -> None:
         self.recover()

@@ -13,6 +13,7 @@ from brainkernel.config import CategoryPolicy, Config, Policy
 from brainkernel.decide.approvals import Approvals
 from brainkernel.deciding import Deciding
 from brainkernel.effective import Standards
+from brainkernel.enrich.standing import read_standing
 from brainkernel.enrich.table import ProcessTable
 from brainkernel.gate.baseline import Baseline
 from brainkernel.judging import Judging
@@ -64,6 +65,14 @@ class Host:
         self.store.store.decisions.save(decision)
         return decision
 
+    def renew(self, action_id: int, expires_ns: int) -> None:
+        msg = f"no limit of these tests is renewed: {action_id} until {expires_ns}"
+        raise AssertionError(msg)
+
+    def release(self, action_id: int, why: str) -> None:
+        msg = f"no limit of these tests is given up: {action_id}, {why}"
+        raise AssertionError(msg)
+
     def step(self, action_id: int, limit: Limit, expires_ns: int) -> None:
         msg = f"no limit stands that could step: {action_id}, {limit}, {expires_ns}"
         raise AssertionError(msg)
@@ -100,6 +109,7 @@ def ports_of(host: Host) -> Ports:
         policy_of=lambda _suspect: host.watch.config.policy,
         limits=host,
         cgroups_within=lambda _path: (),
+        throttled_us=lambda _action: None,
         report_outcome=lambda _decision, _outcome: None,
         learn=lambda _lesson: None,
     )
@@ -137,7 +147,7 @@ def connect(host: Host, config: Config, proc: Path) -> None:
         approvals=approvals,
         strategy=lambda: host.judging.strategist.settings,
         table=ProcessTable(),
-        proc_root=proc,
+        standing_of=lambda key: read_standing(proc, key),
         own=frozenset(),
         next_id=store.decisions.next_id,
         lease_ns_for=lambda _suspect: 60 * SECOND_NS,

@@ -16,6 +16,7 @@ from brainkernel.watch import Ports, Watch
 from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
 
 HOG, VICTIM = 100, 200
+LADDER = (Limit(cpu_weight=20), Limit(cpu_weight=0), Limit(cpu_quota_pct=20.0))
 HOG_KEY = ProcessKey(HOG, HOG * SECOND_NS)
 
 
@@ -29,6 +30,9 @@ class Host:
     pressure_s: float = 0.0
     decided: list[Decision] = field(default_factory=list)
     steps: list[tuple[int, Limit]] = field(default_factory=list)
+    renewed: list[tuple[int, int]] = field(default_factory=list)
+    released: list[tuple[int, str]] = field(default_factory=list)
+    throttled_us: int | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     acts: bool = True
     pressed: bool = True
@@ -54,13 +58,19 @@ class Host:
     def decide(self, suspect: Suspect, symptom: Symptom) -> Decision:
         decision = Decision(
             id=len(self.decided) + 1, time_ns=0, suspect=suspect, verdict=a_verdict(), kind=self.kind, reason="hurts",
-            symptom=symptom, limit=Limit(cpu_weight=20) if self.acts else None, acts=self.acts,
+            symptom=symptom, limit=LADDER[0] if self.acts else None, ladder=LADDER if self.acts else (), acts=self.acts,
         )  # fmt: skip
         self.decided.append(decision)
         return decision
 
     def step(self, action_id: int, limit: Limit, expires_ns: int) -> None:
         self.steps.append((action_id, limit))
+
+    def renew(self, action_id: int, expires_ns: int) -> None:
+        self.renewed.append((action_id, expires_ns))
+
+    def release(self, action_id: int, why: str) -> None:
+        self.released.append((action_id, why))
 
     def pass_seconds(self, watch: Watch, seconds: int, *, hurting: bool) -> None:
         for _ in range(seconds):
@@ -94,6 +104,7 @@ def watch(host: Host, experience: Experience) -> Watch:
         policy_of=lambda _suspect: Config().policy,
         limits=host,
         cgroups_within=lambda path: host.below[path],
+        throttled_us=lambda _action: host.throttled_us,
         learn=host.lessons.append,
         report_outcome=lambda _decision, outcome: host.outcomes.append(outcome),
     )
@@ -148,7 +159,89 @@ def test_watch_steps_up_while_the_limit_does_not_help(host: Host, watch: Watch) 
 
     host.pass_seconds(watch, 4, hurting=True)
 
-    assert host.steps == [(1, Limit(cpu_quota_pct=20.0))]
+    assert host.steps == [(1, LADDER[1])]
+
+
+def step_done(host: Host, watch: Watch, step: int) -> None:
+    watch.applied(the_action(host, limit=LADDER[step]))
+
+
+def test_watch_gives_up_a_limit_whose_strongest_step_helps_nobody(host: Host, watch: Watch) -> None:
+    """Weight, idle and quota changed nothing: the limit ends rather than standing to its lease's end."""
+    host.pass_seconds(watch, 3, hurting=True)
+    for step in range(3):
+        step_done(host, watch, step)
+        host.pass_seconds(watch, 4, hurting=True)
+
+    assert [limit for _, limit in host.steps] == [LADDER[1], LADDER[2]]
+    assert host.released[0] == (1, "its strongest step helped nobody")
+    assert [outcome.helped for outcome in host.outcomes] == [False, False, False]
+
+
+def test_watch_steps_down_again_before_a_lease_ends_in_peace(host: Host, watch: Watch) -> None:
+    """From idle back to the weight; the last step ends with its lease, by itself."""
+    host.pass_seconds(watch, 3, hurting=True)
+    step_done(host, watch, 0)
+    host.pass_seconds(watch, 4, hurting=True)
+    step_done(host, watch, 1)
+
+    host.pass_seconds(watch, 58, hurting=False)
+    assert host.steps[1:] == [(1, LADDER[0])]
+    step_done(host, watch, 0)
+    host.pass_seconds(watch, 120, hurting=False)
+
+    assert len(host.steps) == 2
+    assert host.renewed == []
+
+
+def test_watch_renews_a_limit_that_helps_while_there_is_no_peace(host: Host, watch: Watch) -> None:
+    """The victim waits less than before and still more than it should."""
+    host.pass_seconds(watch, 3, hurting=True)
+    for step in range(2):
+        step_done(host, watch, step)
+        host.pass_seconds(watch, 4, hurting=True)
+    step_done(host, watch, 2)
+    host.pass_seconds(watch, 6, hurting=False)
+
+    host.pass_seconds(watch, 56, hurting=True)
+
+    assert host.renewed
+    assert host.released == []
+
+
+def test_watch_passes_over_a_step_that_is_not_to_be_had(host: Host, watch: Watch) -> None:
+    """An old systemd has no idle: from the weight to the quota."""
+    host.pass_seconds(watch, 3, hurting=True)
+    step_done(host, watch, 0)
+    host.pass_seconds(watch, 4, hurting=True)
+    watch.refused(1, old_step_stands=True)
+
+    host.pass_seconds(watch, 1, hurting=True)
+
+    assert [limit for _, limit in host.steps] == [LADDER[1], LADDER[2]]
+
+
+def test_watch_does_not_pity_who_is_limited(host: Host, watch: Watch) -> None:
+    """What a limit makes wait is no victim of others, be it limited by its cgroup or task by task, children included."""
+    host.pass_seconds(watch, 3, hurting=True)
+    watch.applied(the_action(host, route=Route.TASK, target=ProcessKey(VICTIM, VICTIM * SECOND_NS), moved=()))
+
+    host.pass_seconds(watch, 6, hurting=True)
+
+    assert len(host.decided) == 1
+
+
+def test_watch_tells_how_long_a_quota_held_its_target_back(host: Host, watch: Watch) -> None:
+    """From the cgroup's own count, over the time of this step."""
+    host.pass_seconds(watch, 3, hurting=True)
+    host.throttled_us = 1_000_000
+    watch.applied(the_action(host))
+    host.throttled_us = 2_000_000
+
+    host.pass_seconds(watch, 2, hurting=False)
+
+    assert host.outcomes[0].throttled_pct == pytest.approx(50)
+    assert "was held back 50 % of the time" in host.outcomes[0].text
 
 
 def test_watch_takes_nobody_below_a_limited_cgroup_for_a_victim(host: Host, watch: Watch) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
-from brainkernel.act.enforcer import Enforcer
+from brainkernel.act.enforcer import Enforcer, Permissions
 from brainkernel.act.ledger import Ledger
 from brainkernel.clock import SimulatedClock
 from brainkernel.model import Action, Decision, DecisionKind, Limit, ProcessKey, Refusal, ReleaseResult
-from support.fake_systemd import BOOT_ID, FakeHost, FakeManagers, FakeSystemd, patience_of
+from support.fake_host import BOOT_ID, FakeHost
+from support.fake_systemd import FakeManagers, FakeSystemd, patience_of
 from support.nouns import a_suspect, a_verdict
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Stage:
         self.unit = self.systemd.add("hog.service")
         self.hog = self.fake.spawn(500, "/system.slice/hog.service")
         self.protected: set[str] = set()
+        self.containers_allowed = False
         self.patience = patience_of(self.systemd)
         self.open()
 
@@ -46,7 +48,9 @@ class Stage:
             host=self.fake.host,
             managers=self.managers,
             ledger=self.ledger,
-            protection=lambda exe, unit: "a test says so" if {exe, unit} & self.protected else "",
+            permissions=Permissions(
+                lambda exe, unit: "a test says so" if {exe, unit} & self.protected else "", lambda: self.containers_allowed
+            ),
             clock=SimulatedClock(1000),
             patience=self.patience,
         )

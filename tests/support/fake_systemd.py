@@ -1,124 +1,31 @@
-"""A host of files and a systemd over it, honest to what was measured on Debian 12 (systemd 252) in the VM.
+"""A systemd over the files of a fake host, honest to what was measured on Debian 12 (systemd 252) in the VM.
 
 Everything that was not arranged raises. Time passes only where the code under test sleeps.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from brainkernel.act.enforcer import Patience
-from brainkernel.act.procfs import Host
+from brainkernel.act.routes.protocol import Patience
 from brainkernel.act.systemd import NOT_SET, ScopeRequest, UnitState
 from brainkernel.errors import ActError
-from brainkernel.model import CLOCK_TICK_NS, ProcessKey
+from support.fake_host import FakeHost, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-FILE_OF = {"CPUWeight": "50-CPUWeight.conf", "CPUQuotaPerSecUSec": "50-CPUQuota.conf"}
-UNSET = {"CPUWeight": NOT_SET, "CPUQuotaPerSecUSec": NOT_SET}
-BOOT_ID = "11111111-2222-3333-4444-555555555555"
-
-
-class FakeHost:
-    """The files of /proc, /sys and /run that the code reads, in a directory."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.host = Host(proc=root / "proc", cgroup=root / "cgroup", sys=root / "sys", run=root / "run", open_pidfd=self._open_pidfd)
-        self._pipes: dict[int, int] = {}  # pid -> write end: closed when the process ends
-        self.cgroup_of: dict[int, str] = {}
-        self.hybrid_mounts("cgroup2")
-        _write(root / "proc/self/cgroup", "0::/system.slice/brainkernel.service\n")
-        self.boot(BOOT_ID)
-        _write(root / "cgroup/cgroup.controllers", "cpuset cpu io memory pids\n")
-        (root / "run/systemd/system").mkdir(parents=True)
-        self.start_ticks = 100
-
-    def boot(self, boot_id: str) -> None:
-        _write(self.root / "proc/sys/kernel/random/boot_id", f"{boot_id}\n")
-
-    def hybrid_mounts(self, kind: str) -> None:
-        text = f"30 24 0:26 / {self.root}/cgroup rw,nosuid - {kind} cgroup rw\n"
-        _write(self.root / "proc/self/mountinfo", f"24 1 8:1 / / rw - ext4 /dev/sda1 rw\n{text}")
-
-    def spawn(
-        self,
-        tgid: int,
-        cgroup: str,
-        *,
-        exe: str = "/usr/bin/hog",
-        ppid: int = 1,
-        session: int = 1,
-        tty: int = 0,
-        argv: str = "",
-        flags: int = 0,
-    ) -> ProcessKey:
-        """Start a process in a cgroup that exists."""
-        assert tgid not in self.cgroup_of, f"pid {tgid} is in use"
-        assert self.dir_of(cgroup).is_dir(), f"no cgroup {cgroup}"
-        self.start_ticks += 1
-        directory = self.root / "proc" / str(tgid)
-        fields = ["S", ppid, tgid, session, tty, -1, flags, *[0] * 12, self.start_ticks, 0, 0]
-        _write(directory / "stat", f"{tgid} ({exe.rpartition('/')[2][:15]}) {' '.join(map(str, fields))}\n")
-        _write(directory / "cmdline", argv or f"{exe}\0")
-        if exe.startswith("/"):
-            (directory / "exe").symlink_to(exe)
-        self.move(tgid, cgroup)
-        return ProcessKey(tgid, self.start_ticks * CLOCK_TICK_NS)
-
-    def move(self, tgid: int, cgroup: str) -> None:
-        self.cgroup_of[tgid] = cgroup
-        _write(self.root / "proc" / str(tgid) / "cgroup", f"0::{cgroup}\n")
-        self.write_procs()
-
-    def end(self, tgid: int) -> None:
-        """End a process."""
-        del self.cgroup_of[tgid]
-        shutil.rmtree(self.root / "proc" / str(tgid))
-        if (pipe := self._pipes.pop(tgid, None)) is not None:
-            os.close(pipe)
-        self.write_procs()
-
-    def write_procs(self) -> None:
-        for procs in (self.root / "cgroup").rglob("cgroup.procs"):
-            path = f"/{procs.parent.relative_to(self.root / 'cgroup')}"
-            procs.write_text("".join(f"{tgid}\n" for tgid, where in self.cgroup_of.items() if where == path))
-
-    def dir_of(self, cgroup: str) -> Path:
-        return self.root / "cgroup" / cgroup.lstrip("/")
-
-    def make_cgroup(self, path: str, kind: str = "domain") -> None:
-        _write(self.dir_of(path) / "cgroup.procs", "")
-        _write(self.dir_of(path) / "cgroup.type", f"{kind}\n")
-
-    def cpu_files(self, cgroup: str) -> dict[str, str]:
-        directory = self.dir_of(cgroup)
-        return {file.name: file.read_text().strip() for file in sorted(directory.glob("cpu.*"))}
-
-    @property
-    def descriptors(self) -> set[int]:
-        """What stands for the kernel's side of open pidfds."""
-        return set(self._pipes.values())
-
-    def close(self) -> None:
-        for pipe in self._pipes.values():
-            os.close(pipe)
-        self._pipes.clear()
-
-    def _open_pidfd(self, tgid: int) -> int:
-        if tgid not in self.cgroup_of:
-            raise ProcessLookupError
-        reader, writer = os.pipe()  # a pipe reads as "hung up" once its writer is closed, as a pidfd does at the end
-        if (old := self._pipes.pop(tgid, None)) is not None:
-            os.close(old)
-        self._pipes[tgid] = writer
-        return reader
+FILE_OF = {
+    "CPUWeight": "50-CPUWeight.conf",
+    "CPUQuotaPerSecUSec": "50-CPUQuota.conf",
+    "IOWeight": "50-IOWeight.conf",
+    "MemoryHigh": "50-MemoryHigh.conf",
+}
+CONTROLLER_OF = {"CPUWeight": "cpu", "CPUQuotaPerSecUSec": "cpu", "IOWeight": "io"}
+UNSET = dict.fromkeys(FILE_OF, NOT_SET)
 
 
 @dataclass
@@ -129,7 +36,7 @@ class FakeUnit:
     slice: str
     transient: bool
     configured: dict[str, int] = field(default_factory=lambda: dict(UNSET))
-    cpu: dict[str, int] = field(default_factory=lambda: dict(UNSET))
+    limits: dict[str, int] = field(default_factory=lambda: dict(UNSET))
     active: bool = True
     bound: tuple[str, ...] = ()
     tasks_max: int = NOT_SET
@@ -173,21 +80,21 @@ class FakeSystemd:
                 best = unit
         if best is not None:
             return self._state(best)
-        return UnitState(name="-.slice", active=True, slice="", control_group="", cpu=dict(UNSET)) if not self.base else None
+        return UnitState(name="-.slice", active=True, slice="", control_group="", limits=dict(UNSET)) if not self.base else None
 
     def unit(self, name: str) -> UnitState | None:
         self.deaf("unit")
         return self._state(self.units[name]) if name in self.units else None
 
-    def set_cpu(self, name: str, values: Mapping[str, int]) -> bool:
-        self.deaf("set_cpu")
+    def set_limits(self, name: str, values: Mapping[str, int]) -> bool:
+        self.deaf("set_limits")
         if name not in self.units:
             return False
         unit = self.units[name]
-        unit.cpu.update(values)
+        unit.limits.update(values)
         for key, value in values.items():
             path = self.dropin_of(unit, key)
-            _write(path, dropin_text(key, value))
+            write_file(path, dropin_text(key, value))
             if str(path) not in unit.loaded_dropins:
                 unit.loaded_dropins = (*unit.loaded_dropins, str(path))
         self._later(lambda: self.settle_cgroups(name))
@@ -217,7 +124,7 @@ class FakeSystemd:
     def add(self, name: str, slice_name: str = "system.slice", *, transient: bool = False, **configured: int) -> FakeUnit:
         """Start a unit."""
         values = {**UNSET, **configured}
-        unit = FakeUnit(name, slice_name, transient, configured=dict(values), cpu=dict(values))
+        unit = FakeUnit(name, slice_name, transient, configured=dict(values), limits=dict(values))
         self.units[name] = unit
         self.host.make_cgroup(self.path_of(unit))
         self.settle_cgroups(name)
@@ -250,12 +157,12 @@ class FakeSystemd:
         """Read all configuration again."""
         self.reloads += 1
         for unit in self.units.values():
-            unit.cpu = dict(unit.configured)
+            unit.limits = dict(unit.configured)
             found = []
             for key in UNSET:
                 path = self.dropin_of(unit, key)
                 if path.exists():
-                    unit.cpu[key] = value_in(path.read_text(), unit.configured[key])
+                    unit.limits[key] = value_in(path.read_text())
                     found.append(str(path))
             unit.loaded_dropins = tuple(found)
         self.settle_cgroups()
@@ -263,7 +170,7 @@ class FakeSystemd:
     def foreign_set(self, name: str, key: str, value: int) -> None:
         """An administrator's `systemctl set-property --runtime`."""
         late, self.late = self.late, 0
-        assert self.set_cpu(name, {key: value})
+        assert self.set_limits(name, {key: value})
         self.late = late
 
     def sleep(self, _: float) -> None:
@@ -286,14 +193,15 @@ class FakeSystemd:
 
     def settle_cgroups(self, changed: str = "") -> None:
         """Write what is configured of one unit ("": of all). The files exist only while some unit wants the controller."""
-        wanted = any(value != NOT_SET for unit in self.units.values() if unit.active for value in unit.cpu.values())
+        active = [unit for unit in self.units.values() if unit.active]
+        wanted = {controller for unit in active for name, controller in CONTROLLER_OF.items() if unit.limits[name] != NOT_SET} | {"memory"}
         for unit in self.units.values():
             if not unit.active:
                 continue
             directory = self.host.dir_of(self.path_of(unit))
-            for name, text in _cpu_files_of(unit.cpu).items():
+            for name, text in _files_of(unit.limits).items():
                 file = directory / name
-                if not wanted:
+                if name.partition(".")[0] not in wanted:
                     file.unlink(missing_ok=True)
                 elif changed in ("", unit.name) or not file.exists():
                     file.write_text(f"{text}\n")
@@ -315,7 +223,7 @@ class FakeSystemd:
             active=unit.active,
             slice=unit.slice,
             control_group=self.path_of(unit) if unit.active else "",
-            cpu=dict(unit.cpu),
+            limits=dict(unit.limits),
             tasks_max=unit.tasks_max,
             bound=unit.bound,
             dropins=unit.loaded_dropins,
@@ -348,35 +256,31 @@ def patience_of(systemd: FakeSystemd) -> Patience:
 
 def dropin_text(key: str, value: int) -> str:
     """A drop-in as systemd 252 writes it."""
-    if key == "CPUWeight":
-        setting = "CPUWeight=" + ("" if value == NOT_SET else "idle" if value == 0 else str(value))
-    else:
-        setting = "CPUQuota=" + ("" if value == NOT_SET else f"{value // 10_000}%")
+    empty = "infinity" if key == "MemoryHigh" else ""
+    text = {"CPUWeight": "idle" if value == 0 else str(value), "CPUQuotaPerSecUSec": f"{value // 10_000}%"}.get(key, str(value))
+    setting = f"{key.removesuffix('PerSecUSec')}={empty if value == NOT_SET else text}"
     return (
         '# This is a drop-in unit file extension, created via "systemctl set-property"\n'
         f"# or an equivalent operation. Do not edit.\n[Service]\n{setting}\n"
     )
 
 
-def value_in(text: str, default: int) -> int:
+def value_in(text: str) -> int:
     """What systemd understands of a drop-in: an empty value means "not set", not the unit's own."""
-    key, _, value = text.strip().splitlines()[-1].partition("=")
-    if not value:
+    value = text.strip().splitlines()[-1].partition("=")[2]
+    if value in ("", "infinity"):
         return NOT_SET
-    if key == "CPUWeight":
-        return 0 if value == "idle" else int(value)
-    return int(value.removesuffix("%")) * 10_000
+    if value.endswith("%"):
+        return int(value.removesuffix("%")) * 10_000
+    return 0 if value == "idle" else int(value)
 
 
-def _cpu_files_of(cpu: Mapping[str, int]) -> dict[str, str]:
-    weight, quota = cpu["CPUWeight"], cpu["CPUQuotaPerSecUSec"]
+def _files_of(limits: Mapping[str, int]) -> dict[str, str]:
+    weight, quota, io, high = limits.values()
     return {
         "cpu.weight": "100" if weight == NOT_SET else str(weight),
         "cpu.idle": "1" if weight == 0 else "0",
         "cpu.max": "max 100000" if quota == NOT_SET else f"{quota // 10} 100000",
+        "io.weight": f"default {100 if io == NOT_SET else io}",
+        "memory.high": "max" if high == NOT_SET else str(high),
     }
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)

@@ -91,6 +91,7 @@ def properties_of_a_unit(name: str = "hog.service") -> dict[tuple[str, str], tup
         (typed, "Delegate"): ("b", False),
         (typed, "CPUWeight"): ("t", NOT_SET),
         (typed, "CPUQuotaPerSecUSec"): ("t", NOT_SET),
+        (typed, "IOWeight"): ("t", NOT_SET),
         (typed, "TasksMax"): ("t", 4915),
         (typed, "MemoryMax"): ("t", NOT_SET),
         (typed, "MemoryHigh"): ("t", NOT_SET),

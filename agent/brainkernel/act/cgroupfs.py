@@ -1,6 +1,6 @@
-"""Reading cgroup v2 by directory fd. If a route ever writes cgroupfs, this is the only file that may.
+"""cgroup v2: reading any of it, and the one function that writes, for a subtree of our own.
 
-Those that exist go through systemd: it owns the tree, and writing into a cgroup that it made violates its contract
+Where systemd runs it owns the tree, and writing into a cgroup that it made violates its contract
 (https://systemd.io/CGROUP_DELEGATION, "Don't write to attributes of a cgroup systemd created for you").
 """
 
@@ -11,7 +11,7 @@ import errno
 import os
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from brainkernel.act.procfs import text_of
 
@@ -23,12 +23,30 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 # The kernel's values of a cgroup that nobody limited. The files are absent while the controller is off.
-KERNEL_DEFAULTS = {"cpu.weight": "100", "cpu.idle": "0", "cpu.max": "max 100000"}
+KERNEL_DEFAULTS = {
+    "cpu.weight": "100",
+    "cpu.idle": "0",
+    "cpu.max": "max 100000",
+    "io.weight": "default 100",
+    "memory.high": "max",
+}
 CPU_FILES = ("cpu.weight", "cpu.idle", "cpu.max")
+LIMIT_FILES = tuple(KERNEL_DEFAULTS)
+# Of any other cgroup than the kernel's root: what confines its processes, with the value that confines nobody.
+_UNCONFINED = {
+    "memory.max": "max",
+    "memory.high": "max",
+    "memory.low": "0",
+    "memory.min": "0",
+    "cpuset.cpus": "",
+    "cpuset.mems": "",
+    "io.max": "",
+}
 MAX_FILE_BYTES = 1 << 16
 PERIOD_US = 100_000  # of cpu.max: the kernel's and systemd's default
 MAX_MEMBERS = 4096  # a unit with more processes than this is not one program
 _NOT_SET = 2**64 - 1
+_GONE = (errno.ENOENT, errno.ENODEV, errno.ENOTDIR)  # ENODEV: the directory is open but was removed
 QUOTA_TOLERANCE = 0.001  # of cpu.max, which systemd rounds to whole microseconds
 
 
@@ -83,19 +101,62 @@ class Cgroup:
         with open(fd, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 # an fd has no path
             return file.read(MAX_FILE_BYTES).strip()
 
-    def cpu(self) -> dict[str, str]:
-        """The attributes that a CPU limit changes, without those that are not there."""
-        return {name: value for name in CPU_FILES if (value := self.read(name)) is not None}
+    def limits(self) -> dict[str, str]:
+        """The attributes that a limit changes, without those that are not there."""
+        return {name: value for name in LIMIT_FILES if (value := self.read(name)) is not None}
+
+    def confines(self) -> tuple[str, ...]:
+        """The attributes by which it confines its processes beside CPU: who is moved out of it loses these."""
+        return tuple(name for name, free in _UNCONFINED.items() if self.read(name) not in (None, free))
 
 
 def _none_if_gone(read: Callable[[], T]) -> T | None:
-    # The one place where "gone" is told from "broken". ENODEV: the directory is open but was removed.
+    # The one place where "gone" is told from "broken".
     try:
         return read()
     except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENODEV, errno.ENOTDIR):
+        if error.errno in _GONE:
             return None
         raise
+
+
+class CgroupWriter(Protocol):
+    """What a subtree of our own needs. All raise OSError."""
+
+    def write(self, file: Path, text: str) -> None:
+        """Write one attribute."""
+        ...
+
+    def make(self, directory: Path) -> None:
+        """Make a cgroup; one that is there already is no error."""
+        ...
+
+    def remove(self, directory: Path) -> bool:
+        """Remove a cgroup, or find it gone; False while somebody lives in or below it."""
+        ...
+
+
+class KernelCgroups:
+    """The only writer of cgroupfs."""
+
+    def write(self, file: Path, text: str) -> None:
+        """Write one attribute, in one call as the kernel wants it."""
+        file.write_text(f"{text}\n")
+
+    def make(self, directory: Path) -> None:
+        """Make a cgroup; one that is there already is no error."""
+        directory.mkdir(exist_ok=True)
+
+    def remove(self, directory: Path) -> bool:
+        """Remove a cgroup, or find it gone; False while somebody lives in or below it."""
+        try:
+            directory.rmdir()
+        except OSError as error:
+            if error.errno in (errno.EBUSY, errno.ENOTEMPTY):
+                return False
+            if error.errno not in _GONE:
+                raise
+        return True
 
 
 @contextmanager
@@ -127,10 +188,10 @@ def pids_below(root: Path, path: str) -> tuple[int, ...]:
     return tuple(found[:MAX_MEMBERS])
 
 
-def read_cpu(root: Path, path: str) -> tuple[int, dict[str, str]] | None:
-    """The inode of a cgroup and what limits its CPU; None if it is gone."""
+def read_limits(root: Path, path: str) -> tuple[int, dict[str, str]] | None:
+    """The inode of a cgroup and what limits it; None if it is gone."""
     with open_cgroup(root, path) as cgroup:
-        return None if cgroup is None else (cgroup.id, cgroup.cpu())
+        return None if cgroup is None else (cgroup.id, cgroup.limits())
 
 
 def read_cpu_stat(root: Path, path: str) -> dict[str, int]:
@@ -148,20 +209,33 @@ def quota_us_of(cpu_quota_pct: float) -> int:
     return max(1, round(cpu_quota_pct)) * 10_000
 
 
-def expected_cpu(limit: Limit, before: Mapping[str, str]) -> dict[str, str]:
+def expected_files(limit: Limit, before: Mapping[str, str]) -> dict[str, str]:
     """What the files show once `limit` stands; what it does not name stays as it was before."""
-    shown = {name: before.get(name) or KERNEL_DEFAULTS[name] for name in CPU_FILES}
+    shown = {name: before.get(name) or default for name, default in KERNEL_DEFAULTS.items()}
     if limit.cpu_weight is not None:
         shown |= _weight_files_of(limit.cpu_weight)
     if limit.cpu_quota_pct is not None:
-        shown |= {"cpu.max": _max_of(quota_us_of(limit.cpu_quota_pct))}
+        shown["cpu.max"] = _max_of(quota_us_of(limit.cpu_quota_pct))
+    if limit.io_weight is not None:
+        shown["io.weight"] = f"default {limit.io_weight}"
+    if limit.memory_high_bytes is not None:
+        shown["memory.high"] = str(limit.memory_high_bytes)
     return shown
 
 
-def cpu_files_of(weight: int, quota_us: int) -> dict[str, str]:
-    """What systemd writes for its properties CPUWeight and CPUQuotaPerSecUSec; 2**64-1 is "not set"."""
-    weights = {name: KERNEL_DEFAULTS[name] for name in ("cpu.weight", "cpu.idle")} if weight == _NOT_SET else _weight_files_of(weight)
-    return weights | {"cpu.max": KERNEL_DEFAULTS["cpu.max"] if quota_us == _NOT_SET else _max_of(quota_us)}
+def files_of(properties: Mapping[str, int]) -> dict[str, str]:
+    """What systemd writes for its properties; 2**64-1 is "not set"."""
+    shown = dict(KERNEL_DEFAULTS)
+    values = {name: value for name, value in properties.items() if value != _NOT_SET}
+    if "CPUWeight" in values:
+        shown |= _weight_files_of(values["CPUWeight"])
+    if "CPUQuotaPerSecUSec" in values:
+        shown["cpu.max"] = _max_of(values["CPUQuotaPerSecUSec"])
+    if "IOWeight" in values:
+        shown["io.weight"] = f"default {values['IOWeight']}"
+    if "MemoryHigh" in values:
+        shown["memory.high"] = str(values["MemoryHigh"])
+    return shown
 
 
 def _weight_files_of(weight: int) -> dict[str, str]:
@@ -176,7 +250,7 @@ def _max_of(quota_us: int) -> str:
 def same_value(name: str, one: str | None, other: str | None) -> bool:
     """Whether two readings of a file mean the same.
 
-    An absent file (None, or "" as the ledger has it) means the kernel's default: systemd takes the cpu controller away again when nobody needs it.
+    An absent file (None, or "" as the ledger has it) means the kernel's default: systemd takes a controller away again when nobody needs it.
     cpu.max is compared by its share, since systemd chooses another period for very small quotas.
     """
     one, other = (value or KERNEL_DEFAULTS[name] for value in (one, other))

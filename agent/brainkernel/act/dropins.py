@@ -12,11 +12,23 @@ from brainkernel.act.bus import as_user
 from brainkernel.act.systemd import NOT_SET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
-FILE_OF = {"CPUWeight": "50-CPUWeight.conf", "CPUQuotaPerSecUSec": "50-CPUQuota.conf"}
+FILE_OF = {
+    "CPUWeight": "50-CPUWeight.conf",
+    "CPUQuotaPerSecUSec": "50-CPUQuota.conf",
+    "IOWeight": "50-IOWeight.conf",
+    "MemoryHigh": "50-MemoryHigh.conf",
+}
 _US_PER_PERCENT = 10_000
+_EMPTY = ("", "infinity")
+_PARSERS: dict[str, Callable[[str], int]] = {
+    "CPUWeight": lambda value: 0 if value == "idle" else int(value),
+    "CPUQuota": lambda value: round(float(value.removesuffix("%")) * _US_PER_PERCENT),
+    "IOWeight": int,
+    "MemoryHigh": int,
+}
 _MAX_BYTES = 4096
 
 
@@ -46,14 +58,12 @@ def value_of(text: str) -> tuple[str, int] | None:
     if len(settings) != 1:
         return None
     key, _, value = settings[0].partition("=")
+    if (parse := _PARSERS.get(key)) is None:
+        return None
     try:
-        if key == "CPUWeight":
-            return key, {"": NOT_SET, "idle": 0}[value] if value in ("", "idle") else int(value)
-        if key == "CPUQuota":
-            return "CPUQuotaPerSecUSec", NOT_SET if not value else round(float(value.removesuffix("%")) * _US_PER_PERCENT)
+        return ("CPUQuotaPerSecUSec" if key == "CPUQuota" else key), parse(value) if value not in _EMPTY else NOT_SET
     except ValueError:
         return None
-    return None
 
 
 def remove_dropin(path: Path, user_uid: int | None, ours: Iterable[tuple[str, int]]) -> bool:

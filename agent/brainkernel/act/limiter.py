@@ -13,11 +13,13 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from brainkernel.act.enforcer import Enforcer, Patience
+from brainkernel.act.enforcer import Enforcer
+from brainkernel.act.host import Host
 from brainkernel.act.ledger import Ledger
-from brainkernel.act.procfs import Host, text_of
+from brainkernel.act.procfs import text_of
+from brainkernel.act.routes.protocol import OLD_STEP_STANDS, Fate, Patience
 from brainkernel.act.systemd import DbusManagers
-from brainkernel.act.undo import Fate, Undo
+from brainkernel.act.undo import Undo, routes_of
 from brainkernel.errors import ActError
 from brainkernel.model import Action, Refusal, ReleaseResult
 
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from brainkernel.act.enforcer import Permissions
     from brainkernel.act.ledger import Entry
-    from brainkernel.act.place import Protection
     from brainkernel.act.systemd import Managers
     from brainkernel.clock import Clock
     from brainkernel.model import Decision, Limit
@@ -51,8 +53,7 @@ class Applied:
 class NotApplied:
     """A limit was not set, or a step not made.
 
-    After a step that was not made the limit ends, and `Released` follows; but not for rule `systemd_version`: then
-    the old step stands.
+    After a step that was not made the limit ends, and `Released` follows; but not for the rules of `OLD_STEP_STANDS`.
     """
 
     decision_id: int
@@ -87,7 +88,7 @@ class Limiter:
     def __init__(
         self,
         state_dir: Path,
-        protection: Protection,
+        permissions: Permissions,
         clock: Clock,
         host: Host | None = None,
         *,
@@ -97,7 +98,7 @@ class Limiter:
     ) -> None:
         """Lock the ledger in `state_dir`, and begin to undo what an earlier run left in it.
 
-        Raises ActError if another agent holds it. `protection` is asked on the limiter's thread.
+        Raises ActError if another agent holds it. `permissions` are asked on the limiter's thread.
         """
         host = host or Host()
         self._clock = clock
@@ -108,7 +109,7 @@ class Limiter:
             host=host,
             managers=self._managers,
             ledger=self._ledger,
-            protection=protection,
+            permissions=permissions,
             clock=clock,
             patience=patience or Patience(),
         )
@@ -243,7 +244,9 @@ class Limiter:
             self._tell(action_id, replace(found, expires_ns=expires_ns))
             return
         self._report(NotApplied(action_id, found))
-        if found.rule != "systemd_version":
+        if found.rule in OLD_STEP_STANDS:
+            self._renew(action_id, expires_ns)
+        else:
             self._release(action_id, found.reason)
 
     def _tell(self, decision_id: int, found: Action | Refusal) -> None:
@@ -293,7 +296,7 @@ class Limiter:
             if action_id not in self._ending:
                 try:
                     self._look_after(action_id, entry, now)
-                except OSError as error:
+                except (ActError, OSError) as error:
                     _log.warning("limit %d on %s cannot be watched: %s", action_id, entry.action.unit, error)
 
     def _look_after(self, action_id: int, entry: Entry, now_ns: int) -> None:
@@ -307,6 +310,15 @@ class Limiter:
             self._release(action_id, "the process ended")
         elif fate is Fate.CHANGED:
             self._release(action_id, "somebody else changed it")
+        elif fate is Fate.STRAINS:
+            self._release(action_id, "it waits for memory: memory_high is too low for it")
+        elif fate is Fate.GREW:
+            self._follow(action_id, entry)
+
+    def _follow(self, action_id: int, entry: Entry) -> None:
+        found = self._enforcer.step(action_id, entry.action.limit)
+        if isinstance(found, Refusal) and found.rule not in OLD_STEP_STANDS:
+            self._release(action_id, found.reason)
 
 
 def boot_id_of(host: Host) -> str:
@@ -332,7 +344,7 @@ def release_everything(
     ledger = Ledger(state_dir, boot_id_of(host))
     managers = managers or DbusManagers(host.run)
     try:
-        undo = Undo(host, managers, ledger, patience or Patience())
+        undo = Undo(host, managers, ledger, routes_of(host, managers, ledger, patience or Patience()))
         entries = dict(ledger.live)
         released = [Released(entry.action, undo.release(action_id, last=True), "asked") for action_id, entry in entries.items()]
         undo.reload()

@@ -5,30 +5,21 @@ from __future__ import annotations
 import os
 import select
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from brainkernel.model import CLOCK_TICK_NS, ProcessKey
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from brainkernel.act.host import Host
 
 PF_KTHREAD = 0x0020_0000  # include/linux/sched.h; field 9 of /proc/PID/stat
 # Of /proc/PID/stat behind "pid (comm) ", proc_pid_stat(5) counts them from 3.
 MAX_ARGV_BYTES = 4096
 _PPID, _SESSION, _TTY_NR, _FLAGS, _START_TIME = 1, 3, 4, 6, 19
-
-
-@dataclass(frozen=True, slots=True)
-class Host:
-    """Where the host is looked at. Every root is a parameter, so that tests can build a host of their own."""
-
-    proc: Path = Path("/proc")
-    cgroup: Path = Path("/sys/fs/cgroup")
-    sys: Path = Path("/sys")
-    run: Path = Path("/run")
-    open_pidfd: Callable[[int], int] = field(default=os.pidfd_open)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +94,21 @@ def is_same_process(proc: Path, key: ProcessKey) -> bool:
 def read_members(proc: Path, tgids: Iterable[int]) -> tuple[Member, ...]:
     """Look at several processes; those that ended meanwhile are left out."""
     return tuple(member for tgid in tgids if (member := read_member(proc, tgid)) is not None)
+
+
+def read_threads(proc: Path, tgid: int) -> tuple[tuple[int, int], ...]:
+    """The threads of a process, each with its start in clock ticks; none if it is gone."""
+    try:
+        tids = [int(entry.name) for entry in (proc / str(tgid) / "task").iterdir()]
+    except (FileNotFoundError, ProcessLookupError):
+        return ()
+    return tuple((tid, start) for tid in tids if (start := start_of(proc / str(tgid) / "task" / str(tid))) is not None)
+
+
+def start_of(task: Path) -> int | None:
+    """When the thread or process at this directory of /proc began, in clock ticks since the boot; None if it is gone."""
+    stat = text_of(task / "stat")
+    return int(stat.rpartition(")")[2].split()[_START_TIME]) if stat else None
 
 
 class PidLock:

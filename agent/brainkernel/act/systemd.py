@@ -20,7 +20,9 @@ T = TypeVar("T")
 
 NOT_SET = 2**64 - 1  # how systemd spells "no value" for weights, quotas and limits
 IDLE_SINCE = 252  # systemd version with CPUWeight=idle; scopes take OOMPolicy= since then, too (seen on 252.39)
-CPU_PROPERTIES = ("CPUWeight", "CPUQuotaPerSecUSec")
+LIMIT_PROPERTIES = ("CPUWeight", "CPUQuotaPerSecUSec", "IOWeight", "MemoryHigh")
+# Of these, the ones by which somebody decided how much time a unit gets. MemoryHigh is another matter.
+DECISIVE_PROPERTIES = LIMIT_PROPERTIES[:3]
 
 SYSTEM_TIMEOUT_S = 25.0  # D-Bus's own default; under churn PID 1 was seen to need 10-25 s (runc issue 4853)
 USER_TIMEOUT_S = 1.0  # a user's manager may be hostile: it gets no more of our time
@@ -46,7 +48,7 @@ class UnitState:
     slice: str
     control_group: str  # "" while it has none
     delegate: bool = False
-    cpu: Mapping[str, int]  # by D-Bus name, `NOT_SET` where nothing is configured
+    limits: Mapping[str, int]  # by D-Bus name, `NOT_SET` where nothing is configured
     tasks_max: int = NOT_SET
     bound: tuple[str, ...] = ()  # properties that protect or confine by this cgroup and would be lost by a move
     dropins: tuple[str, ...] = ()
@@ -60,7 +62,7 @@ class UnitState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScopeRequest:
-    """A transient scope to be made around running processes, without any limit: those come by `set_cpu`."""
+    """A transient scope to be made around running processes, without any limit: those come by `set_limits`."""
 
     name: str
     description: str
@@ -84,7 +86,7 @@ class UnitController(Protocol):
         """One unit by name, loaded if need be; None if there is none."""
         ...
 
-    def set_cpu(self, name: str, values: Mapping[str, int]) -> bool:
+    def set_limits(self, name: str, values: Mapping[str, int]) -> bool:
         """Set properties until the next reboot; False if the unit is gone. systemd may apply them a little later."""
         ...
 
@@ -133,7 +135,7 @@ class DbusController:
         """One unit, loaded if need be: a stopped one still has the drop-ins that must be undone."""
         return self._none_if_gone(lambda: self._state(self._manager("LoadUnit", "s", (name,))[0]))
 
-    def set_cpu(self, name: str, values: Mapping[str, int]) -> bool:
+    def set_limits(self, name: str, values: Mapping[str, int]) -> bool:
         """Set properties until the next reboot; False if the unit is gone."""
         properties = [(key, ("t", value)) for key, value in values.items()]
         done = self._none_if_gone(lambda: self._manager("SetUnitProperties", "sba(sv)", (name, True, properties)))
@@ -199,7 +201,7 @@ class DbusController:
             slice=str(self._get(path, typed, "Slice")),
             control_group=str(self._get(path, typed, "ControlGroup")),
             delegate=bool(self._get(path, typed, "Delegate")),
-            cpu={key: int(self._get(path, typed, key)) for key in CPU_PROPERTIES},
+            limits={key: int(self._get(path, typed, key)) for key in LIMIT_PROPERTIES},
             tasks_max=int(self._get(path, typed, "TasksMax")),
             bound=tuple(key for key, unlimited in _NO_LIMIT.items() if self._get(path, typed, key) != unlimited),
             dropins=tuple(self._get(path, _UNIT, "DropInPaths")),

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
+from brainkernel.act.scheduling import read_ioprio
 from brainkernel.enrich.enricher import Enricher
 from brainkernel.enrich.lineage import parents_of, read_into_table
+from brainkernel.enrich.presents import read_presents
 from brainkernel.enrich.procfs import ProcFs
+from brainkernel.enrich.standing import read_standing
 from brainkernel.enrich.table import ProcessTable
+from brainkernel.errors import ActError
 from brainkernel.gate.baseline import Baseline
 from brainkernel.gate.gate import suspect_of
 from brainkernel.healing import Healing
@@ -23,7 +28,7 @@ from brainkernel.sense.snapshot import read_process, read_running
 
 if TYPE_CHECKING:
     from brainkernel.composition.ground import Ground
-    from brainkernel.model import Exec, ProcessKey, Suspect
+    from brainkernel.model import Exec, ProcessKey, Standing, Suspect
     from brainkernel.observe.window import TaskUse
     from brainkernel.sense.loader import Chosen
     from brainkernel.starts import Starts
@@ -90,6 +95,16 @@ class Senses:
         self.table.on_exec(event)
         suspect = suspect_of(event, ())
         return replace(suspect, program=replace(suspect.program, parents=parents_of(event, self.table, self._proc)))
+
+    def standing(self, key: ProcessKey) -> Standing | None:
+        """How a process stands with the scheduler, its terminal and the person at it; None if it is gone."""
+        standing = read_standing(self._proc_root, key)
+        if standing is None:
+            return None
+        io_priority = 0
+        with suppress(OSError, ActError):  # gone, which is seen where it is written; or not known on this machine
+            io_priority = read_ioprio(key.tgid)
+        return replace(standing, io_priority=io_priority, presents=read_presents(self._proc_root, key.tgid))
 
     def healing(self, starts: Starts) -> Healing:
         """Make the part that finds what the kernel had to drop."""

@@ -7,8 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from brainkernel import alerts, host
+from brainkernel.act.cgroupfs import read_cpu_stat
+from brainkernel.act.enforcer import Permissions
+from brainkernel.act.host import Host
 from brainkernel.act.limiter import Limiter
-from brainkernel.act.procfs import Host
 from brainkernel.agent import Agent, Parts, Switch
 from brainkernel.classify.question import question_of
 from brainkernel.commands import AgentCommands
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from brainkernel.config import Config
     from brainkernel.effective import Effective
     from brainkernel.learn.latency import Breach
-    from brainkernel.model import Decision, Lesson, Outcome, ProcessKey, Suspect
+    from brainkernel.model import Action, Decision, Lesson, Outcome, ProcessKey, Suspect
     from brainkernel.report import Report
 
 LOG = logging.getLogger(__name__)
@@ -147,7 +149,11 @@ class _Whole:
     def _limiter(self) -> Limiter:
         root = self.paths.root
         places = Host(proc=self.paths.proc, cgroup=root / "sys/fs/cgroup", sys=root / "sys", run=root / "run")
-        return Limiter(self.paths.state_dir, lambda exe, unit: protection_of(exe, unit, self.ground.config.safety), self.clock, places)
+        permissions = Permissions(
+            protection=lambda exe, unit: protection_of(exe, unit, self.ground.config.safety),
+            containers=lambda: self.ground.config.safety.containers,
+        )
+        return Limiter(self.paths.state_dir, permissions, self.clock, places)
 
     def _learn_what_was(self) -> None:
         self.store.decisions.begin_after(self.limiter.last_id)
@@ -230,7 +236,7 @@ class _Whole:
             approvals=self.approvals,
             strategy=lambda: self.judging.strategist.settings,
             table=self.senses.table,
-            proc_root=self.paths.proc,
+            standing_of=self.senses.standing,
             own=own_family(self.paths.proc),
             next_id=self.store.decisions.next_id,
             lease_ns_for=self._lease_ns_for,
@@ -250,6 +256,7 @@ class _Whole:
             policy_of=lambda suspect: self.arms.standards_of(suspect.identity).config.policy,
             limits=self.limiter,
             cgroups_within=partial(ids_within, read_mounts(self.paths.proc)),
+            throttled_us=self._throttled_us,
             report_outcome=self._measured,
             learn=self._learn,
         )
@@ -274,6 +281,11 @@ class _Whole:
             report=self.report,
             clock=self.clock,
         )
+
+    def _throttled_us(self, action: Action) -> int | None:
+        if not action.owns_cgroup or action.limit.cpu_quota_pct is None:
+            return None
+        return read_cpu_stat(self.paths.root / "sys/fs/cgroup", action.cgroup).get("throttled_usec")
 
     # The watch and the decisions need each other, as do the watch and the agent: bound late.
     def _lease_ns_for(self, suspect: Suspect) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel.config import limit_of
 from brainkernel.decide.approvals import Consent
-from brainkernel.decide.safety import Surroundings, objections_of
+from brainkernel.decide.safety import Surroundings, immunity_of, objections_of
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Refusal, Suspect, Symptom, Verdict
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def decide(
     suspect: Suspect, verdict: Verdict, circumstances: Circumstances, config: Config, objections: Objections = objections_of
 ) -> Decision:
     """Say what may be done to one process, and why. Writes nothing. `objections` is the safety check, for those who time it."""
-    kind, reason, limit, refusals = _judge(verdict, circumstances, config, objections)
+    kind, reason, refusals, ladder = _judge(verdict, circumstances, config, objections)
+    limit = ladder[min(circumstances.step, len(ladder) - 1)] if ladder else None
     return Decision(
         id=circumstances.id,
         time_ns=circumstances.time_ns,
@@ -52,6 +53,7 @@ def decide(
         symptom=circumstances.symptom,
         limit=limit,
         refusals=refusals,
+        ladder=ladder,
         acts=kind is DecisionKind.LIMIT and circumstances.enforce,
         lease_ns=circumstances.lease_ns if limit else 0,
         version=circumstances.version,
@@ -65,33 +67,47 @@ _NO = {
     Consent.SILENT: Refusal(rule="approval", reason="needs a person's approval, and nobody gave it in time"),
 }
 
-_Judgement = tuple[DecisionKind, str, Limit | None, tuple[Refusal, ...]]
+_Judgement = tuple[DecisionKind, str, tuple[Refusal, ...], tuple[Limit, ...]]
 
 
 def _judge(verdict: Verdict, circumstances: Circumstances, config: Config, objections: Objections) -> _Judgement:
     if circumstances.symptom is None:
-        return DecisionKind.NOTE, "nobody is hurt", None, ()
+        return DecisionKind.NOTE, "nobody is hurt", (), ()
     policy = config.policy.of(verdict.category)
     if not policy.limits:
         why = "we do not know what it is" if verdict.category is Category.UNKNOWN else f"{verdict.category} is never limited"
-        return DecisionKind.LEAVE, f"{circumstances.symptom.text}, but {why}", None, ()
+        return DecisionKind.LEAVE, f"{circumstances.symptom.text}, but {why}", (), ()
+    ladder, immunity = _ladder_of(verdict, policy, circumstances.surroundings)
     learned = (circumstances.learned,) if circumstances.learned else ()
     no = _NO.get(circumstances.consent) if policy.approval else None
     refusals = (
         *_doubts(verdict, policy, circumstances.throttle_threshold),
         *_objections(circumstances, config, objections),
+        *immunity,
         *learned,
         *((no,) if no else ()),
     )
     if refusals:
-        return DecisionKind.REFUSED, f"{circumstances.symptom.text}, but it {refusals[0].reason}", None, refusals
-    limit = limit_of(policy.limits[min(circumstances.step, len(policy.limits) - 1)])
+        return DecisionKind.REFUSED, f"{circumstances.symptom.text}, but it {refusals[0].reason}", refusals, ()
     why = f"{verdict.category}: {circumstances.symptom.text}"
     if not policy.approval:
-        return DecisionKind.LIMIT, why, limit, ()
+        return DecisionKind.LIMIT, why, (), ladder
     if circumstances.consent is Consent.ALLOWED:
-        return DecisionKind.LIMIT, f"{why}; a person approved", limit, ()
-    return DecisionKind.PENDING, f"{why}; waits for a person's approval", limit, ()
+        return DecisionKind.LIMIT, f"{why}; a person approved", (), ladder
+    return DecisionKind.PENDING, f"{why}; waits for a person's approval", (), ladder
+
+
+def _ladder_of(
+    verdict: Verdict, policy: CategoryPolicy, surroundings: Surroundings | None
+) -> tuple[tuple[Limit, ...], tuple[Refusal, ...]]:
+    # Who has diplomatic immunity may be nudged by weight, never capped: the other steps are not open to it.
+    ladder = tuple(limit_of(step) for step in policy.limits)
+    immune = immunity_of(verdict.category, surroundings)
+    if not immune:
+        return ladder, ()
+    nudges = tuple(step for step in ladder if step.nudges)
+    refusal = Refusal(rule="immunity", reason=f"{immune}: it may only be nudged by weight, and the policy has no such step")
+    return nudges, () if nudges else (refusal,)
 
 
 def _doubts(verdict: Verdict, policy: CategoryPolicy, threshold: float) -> tuple[Refusal, ...]:

@@ -1,37 +1,86 @@
-"""When a limit that stands goes one step up, and how long it may stand. Pure.
+"""How a limit that stands goes up and down its ladder, and how long it may stand. Pure.
 
-The end of a lease is not decided here: `act` ends it by itself, so that no limit outlives a pipeline that stalls.
-Whether the harm comes back without the limit is then seen, not supposed.
+Up while somebody still suffers; down again, one step at a time, when a lease ends in peace: whether the harm comes
+back with less of a limit is then seen, not supposed. What the last lease's end releases, `act` ends by itself, so that
+no limit outlives a pipeline that stalls.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import enum
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from brainkernel.config import CategoryPolicy, Policy
-    from brainkernel.model import Action, Symptom
+    from brainkernel.config import Policy, Symptoms
+    from brainkernel.model import Action
 
 NS_PER_S = 1_000_000_000
 # Each lease in succession is twice as long, so that a job that never ends is not let loose every minute ...
-LEASE_DOUBLINGS_MAX = 4  # ... but after 16 leases' time at the latest it is tried without.
+LEASE_DOUBLINGS_MAX = 4  # ... but after 16 leases' time at the latest it is tried with less.
+_DECIDE_BEFORE_NS = 5 * NS_PER_S  # a lease ends; slower than any tick, so that `act` does not end it first
+_CALM = 0.5  # of the thresholds of harm: peace is less than this, so that nothing flaps at the edge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A limit that stands: which step of its ladder it is, and since when (CLOCK_BOOTTIME)."""
+    """A limit that stands: which step of its ladder it is, since when, until when (CLOCK_BOOTTIME)."""
 
     action: Action
     step: int
     stepped_ns: int
+    expires_ns: int
+    lease_ns: int
+    descended: bool = False  # the last move was a step down
+    returns: int = 0  # how often the harm came back after one
 
 
-def steps_up(held: Held, symptom: Symptom | None, now_ns: int, policy: Policy, category: CategoryPolicy) -> bool:
-    """Whether somebody still suffers after this step had its time, and there is another step."""
-    if symptom is None or held.step + 1 >= len(category.limits):
-        return False
-    return now_ns - held.stepped_ns >= policy.step_after_s * NS_PER_S
+class Move(enum.Enum):
+    """What becomes of a limit now."""
+
+    STAY = "stay"  # and end with its lease, if nothing else is said before
+    UP = "up"
+    DOWN = "down"
+    RENEW = "renew"
+    GIVE_UP = "give_up"  # the strongest step helps nobody
+
+
+def next_move(held: Held, now_ns: int, *, steps: int, harm: bool, calm: bool, helped: bool | None, policy: Policy) -> Move:
+    """Judge one limit. `harm`: somebody suffers in spite of it; `helped`: the measured effect of this step, None: not yet."""
+    if harm and now_ns - held.stepped_ns >= policy.step_after_s * NS_PER_S:
+        if held.step + 1 < steps:
+            return Move.UP
+        if helped is False:
+            return Move.GIVE_UP
+    if now_ns < held.expires_ns - min(_DECIDE_BEFORE_NS, held.lease_ns // 4):
+        return Move.STAY
+    if not calm and helped:
+        return Move.RENEW
+    return Move.DOWN if calm and held.step > 0 else Move.STAY
+
+
+def moved(held: Held, move: Move, now_ns: int) -> Held:
+    """The same limit one step up or down, or renewed, with a lease that is longer the more often peace did not last."""
+    returns = held.returns + (move is Move.UP and held.descended)
+    steps = {Move.UP: 1, Move.DOWN: -1}.get(move, 0)
+    return replace(
+        held,
+        step=held.step + steps,
+        stepped_ns=now_ns if steps else held.stepped_ns,
+        expires_ns=now_ns + (held.lease_ns << min(returns, LEASE_DOUBLINGS_MAX)),
+        descended=move is Move.DOWN or (held.descended and move is not Move.UP),
+        returns=returns,
+    )
+
+
+def calm_below(config: Symptoms) -> Symptoms:
+    """The thresholds under which there is peace: lower than those of harm."""
+    return type(config)(
+        window_s=config.window_s,
+        pressure_pct=config.pressure_pct * _CALM,
+        target_cpu_pct=config.target_cpu_pct * _CALM,
+        victim_wait_pct=config.victim_wait_pct * _CALM,
+    )
 
 
 def lease_ns_of(policy: Policy, times_before: int) -> int:

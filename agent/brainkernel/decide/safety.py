@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from brainkernel.model import PackageState, Refusal, Standing, Suspect, Unit
+from brainkernel.escape import escaped
+from brainkernel.model import Category, PackageState, Refusal, Standing, Suspect, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 PF_KTHREAD = 0x0020_0000  # include/linux/sched.h
 SCHED_NORMAL = 0
+IO_PRIORITY_DEFAULTS = (0, 2 << 13 | 4)  # ioprio_get(2): kernels differ in how they spell "none of its own"
 
 # What the host or a login cannot do without, by exact path: a file in /tmp called sshd is not sshd.
 PROTECTED_EXES = frozenset(
@@ -44,7 +46,9 @@ PROTECTED_UNITS = frozenset(
 )
 # Programs that say how another shall be scheduled: whoever is below them was placed by a person.
 DECIDED_BY = frozenset(
-    f"/usr/{folder}/{name}" for name in ("gamemoderun", "gamemoded", "schedtool", "cgexec") for folder in ("bin", "games")
+    f"/usr/{folder}/{name}"
+    for name in ("nice", "chrt", "taskset", "ionice", "gamemoderun", "gamemoded", "schedtool", "cgexec")
+    for folder in ("bin", "games")
 )
 
 
@@ -96,6 +100,13 @@ def _protected_exe(s: Surroundings, c: Safety) -> str | None:
     return None
 
 
+def _protected_package(s: Surroundings, c: Safety) -> str | None:
+    package = s.suspect.evidence.package
+    if package is None or package.name not in c.protected_packages or package.state is not PackageState.VERIFIED:
+        return None
+    return f"it is the unchanged file of {package.name}, a package on your list of protected ones"
+
+
 def _is_modified(suspect: Suspect) -> bool:
     package = suspect.evidence.package
     return package is not None and package.state is PackageState.MODIFIED
@@ -125,6 +136,10 @@ def _decided_by_a_person(s: Surroundings, _c: Safety) -> str | None:
         return f"has nice {s.standing.nice}: somebody already decided how it runs"
     if s.standing.policy != SCHED_NORMAL:
         return f"has scheduling policy {s.standing.policy}: somebody already decided how it runs"
+    if s.standing.io_priority not in IO_PRIORITY_DEFAULTS:
+        return (
+            f"has I/O priority {s.standing.io_priority >> 13}/{s.standing.io_priority & 7} (ionice): somebody already decided how it runs"
+        )
     if s.standing.affinity_restricted:
         return "is bound to some CPUs: somebody already decided how it runs"
     by = next((exe for exe in s.ancestor_exes if exe in DECIDED_BY), None)
@@ -149,15 +164,26 @@ RULES: tuple[SafetyRule, ...] = (
     SafetyRule("kernel_thread", "the kernel's own work has nobody else to do it", _kernel_thread),
     SafetyRule("ourselves", "an agent that slows itself cannot release", _ourselves),
     SafetyRule("protected_exe", "the host or a login cannot do without it", _protected_exe),
+    SafetyRule("protected_package", "the operator says so, and the checksum says that it is the package's", _protected_package),
     SafetyRule("protected_unit", "the host or a login cannot do without it", _protected_unit),
     SafetyRule("session_leader", "a slowed shell is a person locked out", _session_leader),
     SafetyRule("terminal", "the foreground of a terminal is what a person waits for", _foreground),
     SafetyRule(
-        "decided_by_a_person", "nice, chrt, taskset and gamemoderun are a person's word, and that goes before ours", _decided_by_a_person
+        "decided_by_a_person",
+        "nice, chrt, taskset, ionice and gamemoderun are a person's word, and that goes before ours",
+        _decided_by_a_person,
     ),
     SafetyRule("rate_limit", "a mistake of ours must stay small", _rate),
     SafetyRule("active_limit", "a mistake of ours must stay small", _count),
 )
+
+
+def immunity_of(category: Category, surroundings: Surroundings | None) -> str:
+    """Why a program has diplomatic immunity (weight may nudge it, nothing may cap it); "" if it has none."""
+    if category is Category.INTERACTIVE:
+        return "is what a person works with"
+    presents = surroundings.standing.presents if surroundings and surroundings.standing else ""
+    return f"has {escaped(presents)} open: a person sees or hears it" if presents else ""
 
 
 def protection_of(exe: str, unit: str, config: Safety) -> str:

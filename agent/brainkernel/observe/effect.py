@@ -23,10 +23,10 @@ class Before:
     job: tuple[int, str]
 
 
-def outcome_of(before: Before, after: Window) -> Outcome:
+def outcome_of(before: Before, after: Window, *, p99_us: float | None, throttled_pct: float | None) -> Outcome:
     """Measure the effect. A victim that ended counts as not waiting any more: it got done.
 
-    `after` must have begun after the limit was applied. The target's job is found by its command alone, since
+    `after` must have begun after the limit was applied; `p99_us` is that of its run queue. The target's job is found by its command alone, since
     the limit may have moved it to a cgroup of its own.
     """
     symptom = before.symptom
@@ -47,6 +47,9 @@ def outcome_of(before: Before, after: Window) -> Outcome:
         victim_wait_pct_before=wait_before,
         victim_wait_pct_after=wait_after,
         helped=helped,
+        throttled_pct=throttled_pct,
+        run_queue_p99_us_before=symptom.run_queue_p99_us,
+        run_queue_p99_us_after=p99_us,
     )
 
 

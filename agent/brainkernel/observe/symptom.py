@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from brainkernel.model import Symptom, Victim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from brainkernel.config import Symptoms
     from brainkernel.model import ProcessKey
@@ -26,12 +26,12 @@ class Culprit:
 
 
 def symptom_of(
-    window: Window, target: TaskUse, config: Symptoms, *, limited_cgroups: Collection[int], p99_us: float | None
+    window: Window, target: TaskUse, config: Symptoms, *, limited: Collection[ProcessKey], p99_us: float | None
 ) -> Symptom | None:
     """The harm a job does, or None if one of the thresholds is not reached.
 
-    The job's own processes are no victims, nor is a process in a cgroup that we limit: a CPU quota itself
-    makes its target wait (DESIGN.md section 9), and counting that would prove every limit right.
+    The job's own processes are no victims, nor is a process that we limit: a limit itself makes its target wait
+    (DESIGN.md section 9), and counting that would prove every limit right.
     """
     if window.pressure_pct < config.pressure_pct:
         return None
@@ -44,7 +44,7 @@ def symptom_of(
         (
             use
             for use in window.uses.values()
-            if use.wait_pct >= config.victim_wait_pct and use.key not in family and use.cgroup_id not in limited_cgroups
+            if use.wait_pct >= config.victim_wait_pct and use.key not in family and use.key not in limited
         ),
         key=lambda use: -use.wait_pct,
     )
@@ -63,19 +63,18 @@ def culprits_of(
     window: Window,
     config: Symptoms,
     *,
-    limited_cgroups: Collection[int] = (),
+    limited: Collection[ProcessKey] = (),
     p99_us: float | None = None,
-    skip: Callable[[ProcessKey], bool] = lambda _key: False,
 ) -> list[Culprit]:
-    """All jobs that hurt somebody now, greediest first."""
+    """All jobs that hurt somebody now, greediest first, without those under a limit."""
     if window.pressure_pct < config.pressure_pct:
         return []
     found = []
     for job in window.jobs.values():
         worst = max(job, key=lambda use: use.cpu_pct)
-        if skip(worst.key):
+        if worst.key in limited:
             continue
-        symptom = symptom_of(window, worst, config, limited_cgroups=limited_cgroups, p99_us=p99_us)
+        symptom = symptom_of(window, worst, config, limited=limited, p99_us=p99_us)
         if symptom is not None:
             found.append(Culprit(worst=worst, symptom=symptom))
     return sorted(found, key=lambda c: -c.symptom.target_cpu_pct)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from brainkernel.model import ProcessKey, TaskSample  # noqa: TC001 # part of what a reader sees in the types
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 KTHREADD_PID = 2
 
@@ -57,6 +57,20 @@ class Window:
     def length_ns(self) -> int:
         """The length of the window."""
         return self.end_ns - self.start_ns
+
+
+def families_of(window: Window, roots: Collection[ProcessKey]) -> set[ProcessKey]:
+    """Those of `roots` that run, and all that descends from them."""
+    by_pid = {use.key.tgid: use for use in window.uses.values()}
+    found: set[ProcessKey] = set()
+    for use in window.uses.values():
+        line, ancestor = [], by_pid.get(use.key.tgid)
+        while ancestor is not None and ancestor.key not in line:
+            line.append(ancestor.key)
+            ancestor = by_pid.get(ancestor.ppid)
+        if any(key in roots for key in line):
+            found.add(use.key)
+    return found
 
 
 def window_of(first: Snapshot, last: Snapshot) -> Window:

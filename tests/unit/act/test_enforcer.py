@@ -6,11 +6,11 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-from brainkernel.act.systemd import NOT_SET
+from brainkernel.act.scheduling import SCHED_IDLE, Scheduling
 from brainkernel.errors import ActError
 from brainkernel.model import Action, Limit, Refusal, ReleaseResult, Route
 from support.act_stage import A_MINUTE_NS, QUOTA, WEIGHT, Stage, a_decision
-from support.fake_systemd import FakeSystemd
+from support.fake_systemd import UNSET, FakeSystemd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +68,7 @@ def test_apply_gives_up_and_undoes_when_the_cgroup_never_shows_the_limit(stage: 
 
     assert isinstance(refusal, Refusal)
     assert refusal.rule == "read_back"
-    assert stage.unit.cpu == stage.unit.configured
+    assert stage.unit.limits == stage.unit.configured
 
 
 def test_a_quota_is_whole_percents(stage: Stage) -> None:
@@ -90,7 +90,7 @@ def test_step_stands_down_when_an_administrator_changed_it(stage: Stage) -> None
 
     assert isinstance(refusal, Refusal)
     assert refusal.rule == "foreign"
-    assert stage.unit.cpu == {"CPUWeight": 300, "CPUQuotaPerSecUSec": NOT_SET}
+    assert stage.unit.limits == {**UNSET, "CPUWeight": 300}
 
 
 def test_in_a_session_only_the_family_is_moved_and_limited(stage: Stage) -> None:
@@ -185,7 +185,7 @@ def test_a_target_that_ends_right_after_the_write_is_released(stage: Stage) -> N
 
     assert isinstance(refusal, Refusal)
     assert refusal.rule == "gone"
-    assert stage.unit.cpu == stage.unit.configured
+    assert stage.unit.limits == stage.unit.configured
     assert stage.ledger.live == {}
 
 
@@ -235,7 +235,7 @@ def test_idle_is_refused_where_systemd_does_not_know_it(stage: Stage) -> None:
     assert refusal.rule == "systemd_version"
 
 
-@pytest.mark.parametrize("method", ["unit_of_cgroup", "version", "set_cpu", "unit"])
+@pytest.mark.parametrize("method", ["unit_of_cgroup", "version", "set_limits", "unit"])
 def test_a_bus_that_fails_leaves_nothing_behind(stage: Stage, method: str) -> None:
     """At whichever call it fails: a refusal, and no limit once the bus is back."""
 
@@ -245,14 +245,14 @@ def test_a_bus_that_fails_leaves_nothing_behind(stage: Stage, method: str) -> No
             raise ActError(msg)
 
     stage.systemd.deaf = fail
-    refusal = stage.apply()
+    refusal = stage.apply(IDLE)
     stage.systemd.deaf = lambda _: None
     for action_id in tuple(stage.ledger.live):
         stage.release(action_id)
 
     assert isinstance(refusal, Refusal)
     assert "busy" in refusal.reason
-    assert stage.unit.cpu == stage.unit.configured
+    assert stage.unit.limits == stage.unit.configured
     assert stage.systemd.dropins() == []
 
 
@@ -272,20 +272,22 @@ def test_a_user_unit_goes_to_that_users_manager(tmp_path: Path) -> None:
 
     assert isinstance(action, Action)
     assert (action.unit, action.user_uid) == ("app-indexer.service", uid)
-    assert unit.cpu["CPUQuotaPerSecUSec"] == 200_000
+    assert unit.limits["CPUQuotaPerSecUSec"] == 200_000
     assert stage.release() is ReleaseResult.RESTORED
     assert user.dropins() == []
     stage.__exit__()
 
 
-def test_an_unreachable_user_manager_is_a_refusal(stage: Stage) -> None:
-    """It may be gone, slow or hostile: the reason says which, nothing is written."""
+def test_without_the_users_manager_single_tasks_are_limited(stage: Stage) -> None:
+    """It may be gone, slow or hostile: nothing is asked of it, and the reason says which."""
     stage.systemd.add("user@1000.service", "user.slice")
     stage.fake.make_cgroup("/user.slice/user@1000.service/app.slice/app-x.scope")
-    key = stage.fake.spawn(700, "/user.slice/user@1000.service/app.slice/app-x.scope")
+    key = stage.fake.spawn(700, "/user.slice/user@1000.service/app.slice/app-x.scope", session=700)
 
-    refusal = stage.apply(key=key)
+    action = stage.apply(IDLE, key=key)
 
-    assert isinstance(refusal, Refusal)
-    assert refusal.rule == "user_manager"
-    assert "no bus of user 1000" in refusal.reason
+    assert isinstance(action, Action)
+    assert action.route is Route.TASK
+    assert stage.fake.scheduler.values[700].policy == SCHED_IDLE
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.fake.scheduler.values[700] == Scheduling()

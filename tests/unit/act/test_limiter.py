@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
+from brainkernel.act.enforcer import Permissions
 from brainkernel.act.limiter import MAX_WAITING, RETRY_NS, STALE_AFTER_NS, Applied, Limiter, NotApplied, Released, release_everything
 from brainkernel.clock import SimulatedClock
 from brainkernel.errors import ActError
@@ -35,7 +36,7 @@ class Daemon:
     def open(self) -> None:
         self.limiter = Limiter(
             self.stage.state_dir,
-            lambda exe, unit: "a test says so" if exe in self.protected else "",
+            Permissions(lambda exe, unit: "a test says so" if exe in self.protected else ""),
             self.clock,
             self.stage.fake.host,
             managers=self.stage.managers,
@@ -131,7 +132,7 @@ def test_a_step_that_systemd_does_not_know_leaves_the_old_one(daemon: Daemon) ->
     daemon.limiter.step(1, Limit(cpu_weight=0), 5 * A_MINUTE_NS)
 
     assert daemon.next(NotApplied).refusal.rule == "systemd_version"
-    assert daemon.stage.unit.cpu["CPUWeight"] == 20
+    assert daemon.stage.unit.limits["CPUWeight"] == 20
 
 
 def test_a_step_that_finds_somebody_elses_value_ends_the_limit(daemon: Daemon) -> None:
@@ -142,7 +143,7 @@ def test_a_step_that_finds_somebody_elses_value_ends_the_limit(daemon: Daemon) -
     daemon.limiter.step(1, QUOTA, 5 * A_MINUTE_NS)
 
     assert daemon.next(Released).result is ReleaseResult.FOREIGN
-    assert daemon.stage.unit.cpu["CPUWeight"] == 300
+    assert daemon.stage.unit.limits["CPUWeight"] == 300
 
 
 def test_a_lease_that_is_not_renewed_ends_the_limit(daemon: Daemon) -> None:
@@ -152,7 +153,7 @@ def test_a_lease_that_is_not_renewed_ends_the_limit(daemon: Daemon) -> None:
     daemon.clock.advance_to(1001 + A_MINUTE_NS)
 
     assert daemon.next(Released).why == "its lease ended"
-    assert daemon.stage.unit.cpu == daemon.stage.unit.configured
+    assert daemon.stage.unit.limits == daemon.stage.unit.configured
 
 
 def test_a_renewed_lease_holds(daemon: Daemon) -> None:
@@ -166,7 +167,7 @@ def test_a_renewed_lease_holds(daemon: Daemon) -> None:
     daemon.limiter.step(99, QUOTA, 0)
     daemon.next(NotApplied)
 
-    assert daemon.stage.unit.cpu["CPUQuotaPerSecUSec"] == 200_000
+    assert daemon.stage.unit.limits["CPUQuotaPerSecUSec"] == 200_000
 
 
 def test_the_end_of_the_process_ends_the_limit(daemon: Daemon) -> None:
@@ -177,7 +178,7 @@ def test_the_end_of_the_process_ends_the_limit(daemon: Daemon) -> None:
     daemon.stage.fake.end(500)
 
     assert daemon.next(Released).why == "the process ended"
-    assert daemon.stage.unit.cpu == daemon.stage.unit.configured
+    assert daemon.stage.unit.limits == daemon.stage.unit.configured
 
 
 def test_a_changed_value_ends_the_limit_by_itself(daemon: Daemon) -> None:
@@ -199,7 +200,7 @@ def test_what_was_written_past_systemd_is_reported_once_and_taken_back_at_the_en
 
     assert left == 0
     assert daemon.limiter.results() == []
-    assert daemon.stage.unit.cpu == daemon.stage.unit.configured
+    assert daemon.stage.unit.limits == daemon.stage.unit.configured
 
 
 def test_a_release_that_fails_is_said_once_and_tried_again(daemon: Daemon) -> None:
@@ -245,7 +246,7 @@ def test_release_all_leaves_a_reload_to_an_administrator_who_is_editing(daemon: 
     daemon.limiter.release_all("the agent stops", 20)
 
     assert daemon.stage.systemd.reloads == 0
-    assert daemon.stage.unit.cpu == daemon.stage.unit.configured
+    assert daemon.stage.unit.limits == daemon.stage.unit.configured
 
 
 def test_release_all_returns_though_systemd_does_not(daemon: Daemon) -> None:
@@ -268,7 +269,7 @@ def test_what_an_earlier_run_left_is_released_at_the_start(daemon: Daemon) -> No
 
     released = daemon.next(Released)
     assert (released.result, released.why) == (ReleaseResult.RESTORED, "left by an earlier run")
-    assert daemon.stage.unit.cpu == daemon.stage.unit.configured
+    assert daemon.stage.unit.limits == daemon.stage.unit.configured
 
 
 def test_an_overload_refuses_new_limits_and_not_releases(daemon: Daemon) -> None:
@@ -304,12 +305,12 @@ def test_a_stale_decision_is_not_carried_out(daemon: Daemon) -> None:
 
 def test_a_protection_that_raises_is_a_refusal(daemon: Daemon, caplog: pytest.LogCaptureFixture) -> None:
     """No error of any part ends the thread: limits hang on it."""
-    daemon.limiter._enforcer._protection = lambda exe, unit: exe[1000]
+    daemon.limiter._enforcer.permissions = Permissions(lambda exe, unit: exe[1000])
 
     daemon.limiter.apply(a_decision(daemon.stage.hog, QUOTA))
 
     assert daemon.next(NotApplied).refusal.rule == "internal"
-    daemon.limiter._enforcer._protection = lambda exe, unit: ""
+    daemon.limiter._enforcer.permissions = Permissions(lambda exe, unit: "")
     daemon.applied()
     assert "could not be handled" in caplog.text
 
@@ -335,5 +336,5 @@ def test_after_a_reboot_nothing_is_released(daemon: Daemon) -> None:
     released = release_everything(daemon.stage.state_dir, daemon.stage.fake.host, managers=daemon.stage.managers)
 
     assert released == []
-    assert daemon.stage.unit.cpu["CPUQuotaPerSecUSec"] == 200_000
+    assert daemon.stage.unit.limits["CPUQuotaPerSecUSec"] == 200_000
     daemon.open()

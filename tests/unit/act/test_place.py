@@ -8,8 +8,9 @@ import pytest
 from brainkernel.act import cgroupfs, procfs
 from brainkernel.act.cgroupfs import CgroupVersion, version_of
 from brainkernel.act.dropins import property_of, remove_dropin, value_of
+from brainkernel.act.host import Host
 from brainkernel.act.place import read_place
-from brainkernel.act.procfs import Host, family_of, lock_process, read_member
+from brainkernel.act.procfs import family_of, lock_process, read_member
 from brainkernel.act.systemd import NOT_SET
 from brainkernel.errors import ActError
 from brainkernel.model import Limit, ProcessKey
@@ -196,7 +197,7 @@ def test_a_family_is_the_target_and_what_it_started(stage: Stage) -> None:
 )
 def test_expected_files_are_those_of_the_limit(limit: Limit, expected: tuple[str, str, str]) -> None:
     """Everything that the limit does not name stays at what was there."""
-    assert tuple(cgroupfs.expected_cpu(limit, {}).values()) == expected
+    assert tuple(cgroupfs.expected_files(limit, {})[name] for name in cgroupfs.CPU_FILES) == expected
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from brainkernel.act.systemd import NOT_SET
 from brainkernel.errors import ActError
 from brainkernel.model import Action, Refusal, ReleaseResult
 from support.act_stage import QUOTA, WEIGHT, Stage
+from support.fake_systemd import UNSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,9 +50,9 @@ def test_release_leaves_what_an_administrator_changed(stage: Stage, value: int) 
     stage.systemd.foreign_set("hog.service", "CPUQuotaPerSecUSec", value)
 
     assert stage.release() is ReleaseResult.FOREIGN
-    assert stage.unit.cpu["CPUQuotaPerSecUSec"] == value
+    assert stage.unit.limits["CPUQuotaPerSecUSec"] == value
     stage.systemd.daemon_reload()
-    assert stage.unit.cpu["CPUQuotaPerSecUSec"] == value
+    assert stage.unit.limits["CPUQuotaPerSecUSec"] == value
 
 
 def test_release_leaves_what_was_written_past_systemd(stage: Stage) -> None:
@@ -67,7 +68,7 @@ def test_release_leaves_what_was_written_past_systemd(stage: Stage) -> None:
     stage.systemd.stop("hog.service")
     stage.systemd.start("hog.service")
     assert stage.release() is ReleaseResult.RESTORED
-    assert stage.unit.cpu == stage.unit.configured
+    assert stage.unit.limits == stage.unit.configured
 
 
 def test_the_last_release_takes_back_what_was_bypassed(stage: Stage) -> None:
@@ -77,7 +78,7 @@ def test_the_last_release_takes_back_what_was_bypassed(stage: Stage) -> None:
     stage.release()
 
     assert stage.enforcer.undo.release(1, last=True) is ReleaseResult.RESTORED
-    assert stage.unit.cpu == stage.unit.configured
+    assert stage.unit.limits == stage.unit.configured
     assert stage.ledger.live == {}
 
 
@@ -88,7 +89,7 @@ def test_release_restores_one_property_when_the_other_is_foreign(stage: Stage) -
     stage.systemd.foreign_set("hog.service", "CPUWeight", 300)
 
     assert stage.release() is ReleaseResult.FOREIGN
-    assert stage.unit.cpu == {"CPUWeight": 300, "CPUQuotaPerSecUSec": NOT_SET}
+    assert stage.unit.limits == {**UNSET, "CPUWeight": 300}
 
 
 def test_an_existing_drop_in_of_the_administrator_survives(stage: Stage) -> None:
@@ -120,7 +121,7 @@ def test_a_stopped_unit_is_released_too(stage: Stage) -> None:
 
     assert stage.release() is ReleaseResult.RESTORED
     assert stage.systemd.dropins() == []
-    assert stage.unit.cpu == stage.unit.configured
+    assert stage.unit.limits == stage.unit.configured
 
 
 def test_a_unit_that_vanished_is_gone(stage: Stage) -> None:
@@ -160,7 +161,7 @@ def test_a_drop_in_that_cannot_be_removed_does_not_hold_up_the_release(
     monkeypatch.setattr("brainkernel.act.dropins.remove_dropin", read_only)
 
     assert stage.release() is ReleaseResult.RESTORED
-    assert stage.unit.cpu == stage.unit.configured
+    assert stage.unit.limits == stage.unit.configured
     assert "50-CPUQuota.conf cannot be removed" in caplog.text
 
 
@@ -174,4 +175,4 @@ def test_a_step_does_not_overwrite_what_an_administrator_set_beside_our_limit(st
     assert isinstance(refusal, Refusal)
     assert refusal.rule == "foreign"
     assert stage.release() is ReleaseResult.RESTORED
-    assert stage.unit.cpu == {"CPUWeight": NOT_SET, "CPUQuotaPerSecUSec": 770_000}
+    assert stage.unit.limits == {**UNSET, "CPUQuotaPerSecUSec": 770_000}

@@ -23,6 +23,7 @@ from brainkernel.model import (
 from support.nouns import SECOND_NS, a_standing, a_suspect, a_symptom, a_verdict
 
 OURS = 42
+PROTECTING = Config(safety=Safety(protected_packages=("precious",)))
 
 
 def surroundings(suspect: Suspect, *, standing: Standing | None = None, gone: bool = False, **changes: Any) -> Surroundings:
@@ -56,7 +57,7 @@ def decided(
         lease_ns=60 * SECOND_NS,
         enforce=True,
     )
-    return decide(suspect, verdict or a_verdict(), circumstances, config or Config())
+    return decide(suspect, verdict or a_verdict(), circumstances, config or PROTECTING)
 
 
 def test_a_background_job_that_hurts_is_limited() -> None:
@@ -125,7 +126,7 @@ def test_a_category_that_needs_approval_is_not_limited_without_it() -> None:
 
 def test_the_ladder_ends_at_its_last_step() -> None:
     """A step beyond the end is the end."""
-    assert decided(step=1).limit == Limit(cpu_quota_pct=20.0)
+    assert decided(step=1).limit == Limit(cpu_weight=0)
     assert decided(step=9).limit == Limit(cpu_quota_pct=20.0)
 
 
@@ -135,13 +136,18 @@ OBJECTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("kernel_thread", {}, {"standing": a_standing(flags=0x00208040)}),
     ("ourselves", {"key": ProcessKey(OURS, 0)}, {}),
     ("protected_exe", {"exe": "/usr/sbin/sshd"}, {}),
+    ("protected_package", {"evidence": Evidence(package=Package(name="precious", state=PackageState.VERIFIED))}, {}),
     ("protected_unit", {"evidence": Evidence(unit=Unit(name="dbus.service"))}, {}),
     ("session_leader", {}, {"standing": a_standing(leads_session=True)}),
     ("terminal", {}, {"standing": a_standing(owns_terminal=True)}),
     ("decided_by_a_person", {}, {"standing": a_standing(nice=10)}),
     ("decided_by_a_person", {}, {"standing": a_standing(policy=5)}),
     ("decided_by_a_person", {}, {"standing": a_standing(affinity_restricted=True)}),
-    ("decided_by_a_person", {}, {"ancestor_exes": ("/usr/games/gamemoderun",)}),
+    ("decided_by_a_person", {}, {"standing": a_standing(io_priority=3 << 13)}),
+    *[
+        ("decided_by_a_person", {}, {"ancestor_exes": ("/usr/bin/bash", exe)})
+        for exe in ("/usr/games/gamemoderun", "/usr/bin/nice", "/usr/bin/chrt", "/usr/bin/taskset", "/usr/bin/ionice")
+    ],
     ("rate_limit", {}, {"limits_last_minute": 10}),
     ("active_limit", {}, {"limits_active": 32}),
 ]
@@ -163,6 +169,50 @@ def test_every_safety_rule_has_a_case_above() -> None:
     assert {rule.name for rule in RULES} == {case[0] for case in OBJECTIONS}
 
 
+LADDER = CategoryPolicy(limits=("cpu_weight=20", "idle", "cpu_quota=20%"))
+
+
+def test_what_a_person_works_with_may_be_nudged_and_never_capped() -> None:
+    """Diplomatic immunity: of a ladder only its weights are open to a browser or an editor."""
+    config = Config(policy=Policy(interactive=CategoryPolicy(limits=("cpu_weight=50", "cpu_weight=20 io_weight=20"))))
+
+    decision = decided(verdict=a_verdict(Category.INTERACTIVE), config=config)
+
+    assert decision.kind is DecisionKind.LIMIT
+    assert decision.ladder == (Limit(cpu_weight=50), Limit(cpu_weight=20, io_weight=20))
+
+
+@pytest.mark.parametrize("presents", ["/dev/dri/card0", "/dev/snd/pcmC0D0p", "/run/user/1000/wayland-0"])
+def test_who_owns_display_or_sound_is_never_capped_whatever_it_is_taken_for(presents: str) -> None:
+    """A verdict of background does not stop a video; a weight may nudge it."""
+    config = Config(policy=Policy(background=LADDER))
+
+    decision = decided(config=config, standing=a_standing(presents=presents))
+
+    assert decision.ladder == (Limit(cpu_weight=20),)
+    assert decided(config=config, standing=a_standing(presents=presents), step=2).limit == Limit(cpu_weight=20)
+
+
+def test_immunity_is_a_refusal_where_the_policy_has_caps_alone() -> None:
+    """The reason is named."""
+    config = Config(policy=Policy(background=CategoryPolicy(limits=("cpu_quota=20%",))))
+
+    decision = decided(config=config, standing=a_standing(presents="/dev/snd/pcmC0D0p"))
+
+    assert decision.kind is DecisionKind.REFUSED
+    assert decision.refusals[0].rule == "immunity"
+    assert "/dev/snd/pcmC0D0p" in decision.reason
+
+
+def test_the_whole_ladder_goes_with_the_decision() -> None:
+    """A configuration that is read again amid a limit does not change the steps that are left."""
+    assert decided(config=Config(policy=Policy(background=LADDER))).ladder == (
+        Limit(cpu_weight=20),
+        Limit(cpu_weight=0),
+        Limit(cpu_quota_pct=20),
+    )
+
+
 def test_an_impostor_is_not_protected_by_its_name() -> None:
     """A file in /tmp called sshd is not sshd, and neither is an sshd whose checksum is not the package's."""
     elsewhere = decided(a_suspect("/tmp/sshd"), a_verdict(Category.SUSPICIOUS, 1.0))
@@ -171,6 +221,20 @@ def test_an_impostor_is_not_protected_by_its_name() -> None:
 
     assert elsewhere.kind is DecisionKind.LIMIT
     assert replaced.kind is DecisionKind.LIMIT
+
+
+@pytest.mark.parametrize("state", [PackageState.MODIFIED, PackageState.UNCHECKED])
+def test_a_protected_package_protects_its_own_files_alone(state: PackageState) -> None:
+    """A file that was changed, or whose checksum is not known, may be anything."""
+    evidence = Evidence(package=Package(name="precious", state=state))
+
+    assert decided(a_suspect(evidence=evidence)).kind is DecisionKind.LIMIT
+
+
+@pytest.mark.parametrize("io_priority", [0, 2 << 13 | 4])
+def test_the_usual_io_priority_is_nobodys_decision(io_priority: int) -> None:
+    """Kernels differ in what they say of a process that nobody used ionice on."""
+    assert decided(standing=a_standing(io_priority=io_priority)).kind is DecisionKind.LIMIT
 
 
 def test_the_operators_own_lists_are_exact() -> None:

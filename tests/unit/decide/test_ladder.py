@@ -1,40 +1,110 @@
-"""When a limit that stands goes up, and how long it may stand."""
+"""How a limit goes up and down its ladder, and how long it may stand."""
 
-from brainkernel.config import CategoryPolicy, Policy
-from brainkernel.decide.ladder import Held, lease_ns_of, steps_up
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from brainkernel.config import Policy, Symptoms
+from brainkernel.decide.ladder import Held, Move, calm_below, lease_ns_of, moved, next_move
 from brainkernel.model import Action, Limit, ProcessKey, Route
-from support.nouns import SECOND_NS, a_symptom
+from hypothesis import given
+from hypothesis import strategies as st
+from support.nouns import SECOND_NS
 
 POLICY = Policy(step_after_s=3, lease_s=60)
-LADDER = CategoryPolicy(limits=("cpu_weight=20", "cpu_quota=20%"))
+STEPS = 3
+MINUTE_NS = 60 * SECOND_NS
 
 
-def held(*, step: int = 0) -> Held:
+def held(**changes: Any) -> Held:
     action = Action(
         id=1, target=ProcessKey(100, 0), comm="hog", route=Route.UNIT, unit="hog.service", cgroup="/x", cgroup_id=7,
-        limit=Limit(cpu_weight=20), changes=(), started_ns=0, expires_ns=60 * SECOND_NS,
+        limit=Limit(cpu_weight=20), changes=(), started_ns=0, expires_ns=MINUTE_NS,
     )  # fmt: skip
-    return Held(action=action, step=step, stepped_ns=0)
+    plain = Held(action=action, step=0, stepped_ns=0, expires_ns=MINUTE_NS, lease_ns=MINUTE_NS)
+    return replace(plain, **changes)
 
 
-def test_a_limit_steps_up_while_it_still_hurts() -> None:
-    """The lighter step had its time and somebody still waits."""
-    assert steps_up(held(), a_symptom(), 3 * SECOND_NS, POLICY, LADDER)
+def move(limit: Held, at_s: float, *, harm: bool = False, calm: bool | None = None, helped: bool | None = True) -> Move:
+    calm = not harm if calm is None else calm
+    return next_move(limit, int(at_s * SECOND_NS), steps=STEPS, harm=harm, calm=calm, helped=helped, policy=POLICY)
 
 
-def test_a_step_gets_its_time_before_the_next() -> None:
-    """Two seconds do not tell whether a weight helps."""
-    assert not steps_up(held(), a_symptom(), 2 * SECOND_NS, POLICY, LADDER)
+@pytest.mark.parametrize(
+    ("limit", "at_s", "facts", "expected"),
+    [
+        (held(), 3, {"harm": True}, Move.UP),
+        (held(), 2, {"harm": True}, Move.STAY),  # two seconds do not tell whether a weight helps
+        (held(step=2), 3, {"harm": True, "helped": False}, Move.GIVE_UP),
+        (held(step=2), 3, {"harm": True, "helped": None}, Move.STAY),  # not measured yet
+        (held(step=2), 3, {"harm": True, "helped": True}, Move.STAY),  # helps, though not enough; there is nothing stronger
+        (held(step=2), 30, {}, Move.STAY),
+        (held(step=2), 56, {}, Move.DOWN),
+        (held(step=0), 56, {}, Move.STAY),  # the last step ends with its lease
+        (held(step=2), 56, {"harm": True, "helped": True}, Move.RENEW),
+        (held(step=2), 56, {"calm": False, "helped": True}, Move.RENEW),  # neither harm nor peace: nothing flaps
+        (held(step=2), 56, {"calm": False, "helped": False}, Move.STAY),
+    ],
+)
+def test_the_next_move_is_that_of_the_table(limit: Held, at_s: float, facts: dict[str, Any], expected: Move) -> None:
+    """Up while it hurts, renewed while it helps and there is no peace, down in peace, given up when nothing helps."""
+    assert move(limit, at_s, **facts) is expected
 
 
-def test_a_limit_that_helped_stays_as_it_is() -> None:
-    """No symptom, no step."""
-    assert not steps_up(held(), None, 50 * SECOND_NS, POLICY, LADDER)
+def test_a_limit_goes_down_the_way_it_came() -> None:
+    """Quota, idle, weight, nothing: one lease of peace for each."""
+    limit, steps, now_ns = held(step=2), [], 0
+    while (found := next_move(limit, now_ns, steps=STEPS, harm=False, calm=True, helped=True, policy=POLICY)) is not Move.STAY or (
+        now_ns < limit.expires_ns
+    ):
+        now_ns += SECOND_NS
+        if found is Move.DOWN:
+            limit = moved(limit, found, now_ns)
+            steps.append(limit.step)
+
+    assert steps == [1, 0]
 
 
-def test_a_limit_at_the_top_is_not_stepped_further() -> None:
-    """There is nothing beyond the last step."""
-    assert not steps_up(held(step=1), a_symptom(), 10 * SECOND_NS, POLICY, LADDER)
+def test_peace_that_did_not_last_is_believed_later_the_next_time() -> None:
+    """Each return of the harm after a step down doubles the lease, up to a bound."""
+    limit, leases = held(step=1), []
+    for number in range(7):
+        now_ns = number * 1000 * MINUTE_NS
+        limit = moved(moved(limit, Move.DOWN, now_ns), Move.UP, now_ns)
+        leases.append((limit.expires_ns - now_ns) // MINUTE_NS)
+
+    assert leases == [2, 4, 8, 16, 16, 16, 16]
+
+
+def test_a_first_climb_is_no_return() -> None:
+    """From the lightest step up because it still hurts: the lease is the usual one."""
+    limit = moved(moved(held(), Move.UP, 0), Move.UP, 0)
+
+    assert (limit.step, limit.returns, limit.expires_ns) == (2, 0, MINUTE_NS)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from([True, False, None]), st.integers(1, 90)), max_size=60))
+def test_a_limit_never_leaves_its_ladder(moments: list[tuple[bool, bool, bool | None, int]]) -> None:
+    """Whatever comes, the step exists and a move never shortens the lease below the first one's."""
+    limit, now_ns = held(), 0
+    for harm, calm, helped, seconds in moments:
+        now_ns += seconds * SECOND_NS
+        found = next_move(limit, now_ns, steps=STEPS, harm=harm, calm=calm and not harm, helped=helped, policy=POLICY)
+        if found is Move.GIVE_UP or now_ns >= limit.expires_ns:
+            break
+        if found is not Move.STAY:
+            limit = moved(limit, found, now_ns)
+            assert limit.expires_ns >= now_ns + limit.lease_ns
+        assert 0 <= limit.step < STEPS
+
+
+def test_peace_is_less_than_the_absence_of_harm() -> None:
+    """Hysteresis: every threshold of harm is halved."""
+    calm = calm_below(Symptoms(window_s=2, pressure_pct=10, target_cpu_pct=25, victim_wait_pct=10))
+
+    assert (calm.window_s, calm.pressure_pct, calm.target_cpu_pct, calm.victim_wait_pct) == (2, 5, 12.5, 5)
 
 
 def test_leases_in_succession_double_up_to_a_bound() -> None:

@@ -29,22 +29,25 @@ def after(*, hog_cpu_s: float, victim_wait_s: float | None, pressure_s: float) -
 
 def test_outcome_says_what_the_victim_gained() -> None:
     """From 50 % to 10 % of waiting is 80 % less, in a sentence a person can read."""
-    outcome = outcome_of(before(), after(hog_cpu_s=0.4, victim_wait_s=0.2, pressure_s=0.2))
+    outcome = outcome_of(before(), after(hog_cpu_s=0.4, victim_wait_s=0.2, pressure_s=0.2), p99_us=2000.0, throttled_pct=70.0)
 
     assert outcome.helped
-    assert outcome.text == "mysqld waited 80 % less; it used 20 % of a CPU instead of 100 %"
+    assert outcome.text == (
+        "mysqld waited 80 % less; it used 20 % of a CPU instead of 100 % and was held back 70 % of the time;"
+        " the host waited 10 % of the time instead of 60 %; run queue p99 2.0 ms instead of 9.0 ms"
+    )
 
 
 def test_outcome_admits_that_a_limit_did_not_help() -> None:
     """A victim that waits as before, on a host as pressed as before, was not helped."""
-    outcome = outcome_of(before(), after(hog_cpu_s=0.4, victim_wait_s=1.0, pressure_s=1.2))
+    outcome = outcome_of(before(), after(hog_cpu_s=0.4, victim_wait_s=1.0, pressure_s=1.2), p99_us=None, throttled_pct=None)
 
     assert not outcome.helped
 
 
 def test_outcome_counts_a_victim_that_ended_as_served() -> None:
     """A request that got done does not wait any more."""
-    outcome = outcome_of(before(), after(hog_cpu_s=0.4, victim_wait_s=None, pressure_s=1.2))
+    outcome = outcome_of(before(), after(hog_cpu_s=0.4, victim_wait_s=None, pressure_s=1.2), p99_us=None, throttled_pct=None)
 
     assert outcome.helped
     assert outcome.victim_wait_pct_after == 0.0

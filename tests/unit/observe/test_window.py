@@ -3,7 +3,7 @@
 from brainkernel.config import Symptoms
 from brainkernel.model import ProcessKey, TaskSample
 from brainkernel.observe.symptom import culprits_of
-from brainkernel.observe.window import History, Snapshot, Window, window_of
+from brainkernel.observe.window import History, Snapshot, Window, families_of, window_of
 from support.nouns import SECOND_NS, a_task
 
 HOG, DATABASE, KTHREAD = 100, 200, 300
@@ -81,7 +81,27 @@ def test_workers_of_one_job_are_no_victims_of_each_other() -> None:
 
 def test_waiting_in_a_cgroup_that_we_limit_is_no_symptom() -> None:
     """A quota makes its own target wait: counting that would keep every limit for ever."""
-    assert culprits_of(a_hurting_window(victim_cgroup=8), Symptoms(), limited_cgroups={8}) == []
+    window = a_hurting_window(victim_cgroup=8)
+    limited = {use.key for use in window.uses.values() if use.cgroup_id == 8}
+
+    assert culprits_of(window, Symptoms(), limited=limited) == []
+    assert culprits_of(window, Symptoms()) != []
+
+
+def test_a_job_under_a_limit_is_no_culprit() -> None:
+    """It is tended already, whichever of its processes is the greediest."""
+    window = a_hurting_window()
+    (culprit,) = culprits_of(window, Symptoms())
+
+    assert culprits_of(window, Symptoms(), limited={culprit.worst.key}) == []
+
+
+def test_a_family_is_its_roots_and_all_below_them() -> None:
+    """Children of children too; others of the same parent not, and two that name each other as parents end nothing."""
+    tasks = [a_task(pid, "x", ppid=ppid) for pid, ppid in ((10, 1), (11, 10), (12, 11), (13, 1), (14, 15), (15, 14))]
+    window = window_of(a_snapshot(1000, *tasks), a_snapshot(1002, *tasks))
+
+    assert {key.tgid for key in families_of(window, {tasks[0].key, tasks[4].key})} == {10, 11, 12, 14, 15}
 
 
 def test_history_gives_no_window_before_it_is_long_enough() -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from brainkernel.act.enforcer import Permissions
 from brainkernel.act.limiter import Limiter, release_everything
 from brainkernel.clock import SystemClock
 from brainkernel.model import CLOCK_TICK_NS, Decision, DecisionKind, Limit, ProcessKey
@@ -40,7 +41,7 @@ def _decision_on(pid: int) -> Decision:
 
 
 def _start_to_limit(state_dir: Path, pid: int) -> None:
-    limiter = Limiter(state_dir, lambda _exe, _unit: "", SystemClock())
+    limiter = Limiter(state_dir, Permissions(lambda _exe, _unit: ""), SystemClock())
     limiter.apply(_decision_on(pid))
     time.sleep(60)
 

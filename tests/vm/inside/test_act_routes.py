@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from brainkernel.act.enforcer import Permissions
 from brainkernel.act.limiter import Applied, Limiter, NotApplied, Released, release_everything
 from brainkernel.act.procfs import read_member
 from brainkernel.clock import SystemClock
@@ -39,7 +40,7 @@ class Act:
     """A limiter, asked and answered synchronously."""
 
     def __init__(self) -> None:
-        self.limiter = Limiter(STATE_DIR, lambda exe, unit: "", SystemClock())
+        self.limiter = Limiter(STATE_DIR, Permissions(lambda exe, unit: ""), SystemClock())
         self.seen: list[Any] = []
 
     def apply(self, pid: int, limit: Limit = QUOTA, *, action_id: int = 1, lease_ns: int = LEASE_NS) -> Applied | NotApplied:

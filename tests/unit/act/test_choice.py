@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from brainkernel.act.cgroupfs import MAX_MEMBERS, CgroupVersion
+from brainkernel.act.choice import route_of
 from brainkernel.act.place import Place
 from brainkernel.act.procfs import Member
-from brainkernel.act.route import route_of
-from brainkernel.act.systemd import NOT_SET, UnitState
+from brainkernel.act.systemd import LIMIT_PROPERTIES, NOT_SET, UnitState
 from brainkernel.model import ProcessKey, Route
 
 TTY = 34816
-UNSET = {"CPUWeight": NOT_SET, "CPUQuotaPerSecUSec": NOT_SET}
+UNSET = dict.fromkeys(LIMIT_PROPERTIES, NOT_SET)
 
 
 def a_member(tgid: int, exe: str, ppid: int = 1, **changes: Any) -> Member:
@@ -31,7 +31,7 @@ def a_member(tgid: int, exe: str, ppid: int = 1, **changes: Any) -> Member:
 
 def a_unit(name: str, slice_name: str = "system.slice", **changes: Any) -> UnitState:
     parent = f"/{slice_name}" if slice_name else ""
-    plain: dict[str, Any] = {"name": name, "active": True, "slice": slice_name, "control_group": f"{parent}/{name}", "cpu": UNSET}
+    plain: dict[str, Any] = {"name": name, "active": True, "slice": slice_name, "control_group": f"{parent}/{name}", "limits": UNSET}
     return UnitState(**(plain | changes))
 
 
@@ -98,6 +98,11 @@ OWN = {
     "a job of cron that has a unit of its own": a_place(
         a_unit("cron-hourly.service"), a_member(5, "/usr/bin/sh"), a_member(10, "/bin/x", 5)
     ),
+    "a GNOME app's scope": a_place(
+        a_unit("app-gnome-org.gnome.Builder-4242.scope", "app.slice"), a_member(10, "/usr/bin/gnome-builder"), user_uid=1000
+    ),
+    "a KDE app's service": a_place(a_unit("app-org.kde.kate@1f2e.service", "app.slice"), a_member(10, "/usr/bin/kate"), user_uid=1000),
+    "a service with a memory limit of the administrator": a_place(a_unit("x.service", limits={**UNSET, "MemoryHigh": 1 << 30}), HOG),
     "a job that deleted its own file": a_place(a_unit("x.service"), a_member(10, "/opt/x (deleted)"), a_member(11, "/opt/x (deleted)")),
 }
 
@@ -135,9 +140,26 @@ KUBEPOD = a_unit("cri-containerd-0123456789abcdef.scope", "kubepods-burstable.sl
 DOCKER = a_unit("docker-0123456789abcdef.scope")
 REFUSED = {
     ("kernel_thread", "a thread of the kernel"): a_place(None, HUNG),
+    ("kernel_thread", "a thread of the kernel where systemd does not run"): a_place(None, HUNG, systemd=False),
+    ("cgroup_version", "WSL with the hybrid tree, without systemd"): a_place(None, HOG, version=CgroupVersion.HYBRID, systemd=False),
+    ("session_leader", "a shell at a terminal where systemd does not run"): a_place(
+        None, a_member(10, "/bin/ash", session=10, tty=TTY), systemd=False
+    ),
+    ("protected_inside", "dpkg below unattended-upgrades, as the list of protected programs has it"): a_place(
+        a_unit("apt-daily-upgrade.service"),
+        a_member(5, PYTHON, argv="unattended-upgrade\0"),
+        a_member(10, "/usr/bin/dpkg", 5, protected="/usr/bin/dpkg is protected"),
+    ),
+    ("container", "a podman container of a user"): a_place(
+        a_unit("libpod-0123456789abcdef.scope", "user.slice"), HOG, container="libpod-0123456789abcdef", user_uid=1000
+    ),
+    ("container", "a docker container without systemd's driver"): a_place(None, HOG, cgroup="/docker/0123456789ab", container="docker"),
+    ("administrator_limit", "a unit with an I/O weight of its own"): a_place(a_unit("x.service", limits={**UNSET, "IOWeight": 50}), HOG),
+    ("administrator_limit", "cron with a weight that an administrator gave it"): a_place(
+        a_unit("cron.service", limits={**UNSET, "CPUWeight": 50}), a_member(4, "/usr/sbin/cron"), a_member(10, "/usr/bin/hog", 4)
+    ),
     ("cgroup_version", "a host with cgroup v1"): a_place(a_unit("x.service"), HOG, version=CgroupVersion.V1),
     ("cgroup_version", "a hybrid host"): a_place(a_unit("x.service"), HOG, version=CgroupVersion.HYBRID),
-    ("no_systemd", "WSL without systemd"): a_place(None, HOG, systemd=False),
     ("sched_ext", "a BPF scheduler"): a_place(a_unit("x.service"), HOG, sched_ext="lavd_1.0.9"),
     ("no_cgroup", "a cgroup that was removed"): a_place(None, HOG, cgroup=""),
     ("ourselves", "the agent's own cgroup"): a_place(a_unit("brainkernel.service"), HOG, ours=True),
@@ -145,42 +167,17 @@ REFUSED = {
     ("container", "a pod"): a_place(KUBEPOD, HOG, container="kubepods"),
     ("container", "an LXC container"): a_place(a_unit("-.slice", ""), HOG, cgroup="/lxc.payload.c1/x", container="lxc.payload."),
     ("container", "a virtual machine"): a_place(a_unit("machine-qemu.scope", "machine.slice"), HOG, container="machine.slice"),
-    ("user_manager", "a user's manager that does not answer"): a_place(
-        a_unit("user@1000.service", "user.slice"), HOG, user_uid=1000, user_manager_error="no answer within 1 s"
-    ),
-    ("no_unit", "a cgroup that no unit owns"): a_place(a_unit("-.slice", ""), HOG, cgroup="/mine"),
-    ("no_unit", "the root cgroup"): a_place(None, HOG),
     ("unit_type", "the helper of a mount"): a_place(a_unit("data.mount"), HOG),
     ("service_manager", "systemd itself"): a_place(a_unit("init.scope", ""), HOG),
     ("service_manager", "a user's systemd"): a_place(a_unit("user@1000.service", "user.slice"), HOG),
-    ("threaded", "a thread group spread over cgroups"): a_place(a_unit("x.service"), HOG, cgroup_type="threaded"),
-    ("cpu_controller", "a user's manager without the cpu controller"): a_place(a_unit("x.service"), HOG, cpu_controller=False),
     ("too_many", "a unit with thousands of processes"): a_place(a_unit("x.service"), *[HOG] * MAX_MEMBERS),
     ("inactive", "a unit that is ending"): a_place(a_unit("x.service", active=False), HOG),
-    ("administrator_limit", "a unit with a weight of its own"): a_place(a_unit("x.service", cpu={**UNSET, "CPUWeight": 50}), HOG),
+    ("administrator_limit", "a unit with a weight of its own"): a_place(a_unit("x.service", limits={**UNSET, "CPUWeight": 50}), HOG),
     ("administrator_limit", "a unit with a quota of its own"): a_place(
-        a_unit("x.service", cpu={**UNSET, "CPUQuotaPerSecUSec": 500_000}), HOG
+        a_unit("x.service", limits={**UNSET, "CPUQuotaPerSecUSec": 500_000}), HOG
     ),
     ("administrator_limit", "a cgroup that was written past systemd"): a_place(
-        a_unit("x.service"), HOG, cpu_files={"cpu.max": "50000 100000", "cpu.weight": "100"}
-    ),
-    ("shared_service", "a job of cron"): a_place(
-        a_unit("cron.service"),
-        a_member(4, "/usr/sbin/cron"),
-        a_member(5, "/usr/sbin/cron", 4),
-        a_member(6, "/bin/sh", 5),
-        a_member(10, "/usr/bin/hog", 6),
-    ),
-    ("shared_service", "a job of at"): a_place(a_unit("atd.service"), a_member(4, "/usr/sbin/atd"), a_member(10, "/usr/bin/hog", 4)),
-    ("shared_service", "a child of sshd outside of a session"): a_place(a_unit("ssh.service"), SSHD, a_member(10, "/usr/bin/hog", 2)),
-    ("shared_service", "a converter that a web server started"): a_place(
-        a_unit("apache2.service"), a_member(4, "/usr/sbin/apache2"), a_member(10, "/usr/bin/convert", 4)
-    ),
-    ("shared_service", "one of supervisor's programs"): a_place(
-        a_unit("supervisor.service"), a_member(4, PYTHON, argv="supervisord"), a_member(10, PYTHON, 4, argv="python3\0worker.py")
-    ),
-    ("shared_service", "dpkg below a package manager's daemon"): a_place(
-        a_unit("packagekit.service"), a_member(4, "/usr/libexec/packagekitd"), a_member(10, "/usr/bin/dpkg", 4)
+        a_unit("x.service"), HOG, limit_files={"cpu.max": "50000 100000", "cpu.weight": "100"}
     ),
     ("protected_inside", "a unit with a protected program inside"): a_place(
         a_unit("x.service"), HOG, a_member(11, "/usr/bin/precious", 10, protected="the operator protects it")
@@ -202,9 +199,59 @@ REFUSED = {
     ("shell_with_terminal", "a shell with options"): in_session(
         a_member(10, "/usr/bin/bash", 3, session=3, tty=TTY, argv="bash\0--init-file\0/x.sh\0")
     ),
-    ("sandboxed", "a scope with limits that a move would undo"): replace(in_session(), unit=replace(SESSION, bound=("MemoryMax",))),
-    ("delegated", "a cgroup that an app arranged below its scope"): in_session(cgroup="/user-1000.slice/session-3.scope/x"),
 }  # fmt: skip
+
+
+TASKS = {
+    "a job of cron": a_place(
+        a_unit("cron.service"),
+        a_member(4, "/usr/sbin/cron"),
+        a_member(5, "/usr/sbin/cron", 4),
+        a_member(6, "/bin/sh", 5),
+        a_member(10, "/usr/bin/hog", 6),
+    ),
+    "a job of at": a_place(a_unit("atd.service"), a_member(4, "/usr/sbin/atd"), a_member(10, "/usr/bin/hog", 4)),
+    "a child of sshd outside of a session": a_place(a_unit("ssh.service"), SSHD, a_member(10, "/usr/bin/hog", 2)),
+    "a converter that a web server started": a_place(
+        a_unit("apache2.service"), a_member(4, "/usr/sbin/apache2"), a_member(10, "/usr/bin/convert", 4)
+    ),
+    "one of supervisor's programs": a_place(
+        a_unit("supervisor.service"), a_member(4, PYTHON, argv="supervisord"), a_member(10, PYTHON, 4, argv="python3\0worker.py")
+    ),
+    "dpkg below a package manager's daemon": a_place(
+        a_unit("packagekit.service"), a_member(4, "/usr/libexec/packagekitd"), a_member(10, "/usr/bin/dpkg", 4)
+    ),
+    "a user's manager that does not answer": a_place(
+        a_unit("user@1000.service", "user.slice"), HOG, user_uid=1000, user_manager_error="no answer within 1 s"
+    ),
+    "a cgroup that no unit owns": a_place(a_unit("-.slice", ""), HOG, cgroup="/mine"),
+    "the root cgroup": a_place(None, HOG),
+    "a thread group spread over cgroups": a_place(a_unit("x.service"), HOG, cgroup_type="threaded"),
+    "a user's manager without the cpu controller": a_place(a_unit("x.service"), HOG, cpu_controller=False),
+    "a scope with limits that a move would undo": replace(in_session(), unit=replace(SESSION, bound=("MemoryMax",))),
+    "a cgroup that an app arranged below its scope": in_session(cgroup="/user-1000.slice/session-3.scope/x"),
+    "an upload's own program in the service that takes uploads": a_place(
+        a_unit("php8.2-fpm.service"), a_member(4, "/usr/sbin/php-fpm8.2"), a_member(10, "/usr/bin/ffmpeg", 4)
+    ),
+    "what unattended-upgrades starts beside dpkg": a_place(
+        a_unit("apt-daily-upgrade.service"),
+        a_member(4, "/usr/bin/dash", argv="/bin/sh\0/usr/lib/apt/apt.systemd.daily\0"),
+        a_member(5, PYTHON, 4, argv="unattended-upgrade\0"),
+        a_member(10, "/usr/bin/mandb", 5),
+    ),
+    "a browser's scope whose user's manager has no cpu controller": a_place(APP, FIREFOX, HOG, cpu_controller=False, user_uid=1000),
+    "a process on OpenRC in a cgroup with a memory limit": a_place(None, HOG, systemd=False, cgroup="/openrc.x", confines=("memory.max",)),
+    "a threaded cgroup where systemd does not run": a_place(None, HOG, systemd=False, cgroup_type="threaded"),
+    "a container's root without the cpu controller": a_place(None, HOG, systemd=False, cpu_controller=False),
+}
+
+SUBTREE = {
+    "WSL without systemd": a_place(None, HOG, systemd=False),
+    "a service of OpenRC": a_place(
+        None, a_member(4, "/sbin/supervise-daemon"), a_member(10, "/usr/bin/hog", 4), systemd=False, cgroup="/openrc.x"
+    ),
+    "a login on runit": a_place(None, a_member(3, "/bin/ash", session=3, tty=TTY), HOG_OF_SHELL, systemd=False),
+}
 
 
 @pytest.mark.parametrize("place", OWN.values(), ids=OWN)
@@ -221,6 +268,31 @@ def test_route_is_a_scope_when_a_scope_is_shared(place: Place) -> None:
     assert plan.route is Route.SCOPE
     assert plan.move[0].key.tgid == 10
     assert all(member.key.tgid in (10, 11) for member in plan.move)
+
+
+@pytest.mark.parametrize("place", TASKS.values(), ids=TASKS)
+def test_route_is_single_tasks_where_a_cgroup_must_not_be_split(place: Place) -> None:
+    """Nobody is moved, and nobody but the target and what it started is touched."""
+    plan = route_of(place)
+
+    assert plan.route is Route.TASK
+    assert plan.move[0].key.tgid == 10
+    assert all(member.key.tgid in (10, 11) for member in plan.move)
+    assert plan.reason
+
+
+@pytest.mark.parametrize("place", SUBTREE.values(), ids=SUBTREE)
+def test_route_is_a_subtree_where_systemd_does_not_run(place: Place) -> None:
+    """Nobody owns the tree, so that a cgroup of our own may be made."""
+    plan = route_of(place)
+
+    assert plan.route is Route.SUBTREE
+    assert [member.key.tgid for member in plan.move] == [10]
+
+
+def test_there_are_sixty_places_and_more() -> None:
+    """Each line of the contracts has a place that it decides about."""
+    assert len(OWN) + len(SPLIT) + len(TASKS) + len(SUBTREE) + len(REFUSED) >= 60
 
 
 @pytest.mark.parametrize(("rule", "place"), [(rule, place) for (rule, _), place in REFUSED.items()], ids=[what for _, what in REFUSED])
@@ -249,8 +321,8 @@ def test_a_reason_shows_hostile_names_escaped() -> None:
     assert r"\x1b[2Jcron" in route_of(place).reason
 
 
-def test_a_refusal_names_whom_the_service_serves() -> None:
+def test_a_reason_names_whom_the_service_serves() -> None:
     """The reason is what a person reads in `explain`."""
     place = a_place(a_unit("cron.service"), a_member(4, "/usr/sbin/cron"), a_member(10, "/usr/bin/hog", 4))
 
-    assert "cron.service also runs cron" in route_of(place).reason
+    assert "cron.service is shared with cron" in route_of(place).reason

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel.act.cgroupfs import MAX_MEMBERS, CgroupVersion, same_value
 from brainkernel.act.procfs import family_of
-from brainkernel.act.systemd import NOT_SET
+from brainkernel.act.systemd import DECISIVE_PROPERTIES, NOT_SET
 from brainkernel.escape import escaped
 from brainkernel.model import Route
 
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
     from brainkernel.act.place import Place
     from brainkernel.act.procfs import Member
-    from brainkernel.model import ProcessKey
+    from brainkernel.act.systemd import UnitState
 
 SHELLS = frozenset({"ash", "bash", "busybox", "csh", "dash", "elvish", "fish", "ksh", "ksh93", "mksh", "nu", "sh", "tcsh", "yash", "zsh"})
 # Of these, one file runs many programs: two processes are the same program only with the same command line.
 INTERPRETERS = re.compile(r"(?:java|node|perl|php|pypy3?|python|ruby|guile|lua|mono|dotnet|tclsh|Rscript|R)[\d.]*")
 _INTERACTIVE = frozenset({"-i", "--rcfile", "--init-file"})
 _COMMAND = re.compile(r"-[a-z]*c[a-z]*")  # -c, -ec, -lc: a command line follows
-SCOPE_PREFIX = "brainkernel-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,26 +33,55 @@ class Plan:
     route: Route
     reason: str
     rule: str = ""
-    move: tuple[Member, ...] = ()  # for `SCOPE`: who moves, the target first
+    move: tuple[Member, ...] = ()  # who is limited, the target first; empty for `UNIT`: all of it
+    wrappers: tuple[Member, ...] = ()  # for `TASK`: shells above the target that only wait for it
 
 
 def route_of(place: Place, *, containers: bool = False) -> Plan:
     """Choose the lightest route that the contracts allow. `containers`: the operator lets us limit container scopes."""
-    refusal = _host_refuses(place) or _unit_refuses(place, containers=containers)
+    refusal = _host_refuses(place) or _place_refuses(place, containers=containers)
     if refusal is not None:
         return refusal
-    unit = place.unit
-    assert unit is not None  # noqa: S101 # _unit_refuses said no otherwise
     family = family_of(place.target.key, place.members)
+    if not place.systemd:
+        return _cannot_split(family) or _without_systemd(place, family)
+    if (why := _why_no_unit(place)) is not None:
+        return _cannot_split(family) or _single_tasks(place, family, why)
+    unit = place.unit
+    assert unit is not None  # noqa: S101 # _why_no_unit named it otherwise
+    refusal = _unit_refuses(unit)
+    if refusal is not None:
+        return refusal
     strangers = _strangers(place, family)
     if not strangers:
         return _holds_others_work(place) or Plan(route=Route.UNIT, reason=f"{unit.name} is the program's own")
+    return _cannot_split(family) or _shared(place, unit, family, strangers)
+
+
+def _shared(place: Place, unit: UnitState, family: tuple[Member, ...], strangers: tuple[Member, ...]) -> Plan:
+    shared = f"{unit.name} is shared with {_names(strangers)}"
     if unit.kind == "service":
-        reason = f"{unit.name} also runs {_names(strangers)}; limiting single tasks of a service is not there yet"
-        return _refuse("shared_service", reason)
-    return _cannot_move(place, family) or Plan(
-        route=Route.SCOPE, reason=f"{unit.name} is shared with {_names(strangers)}: a scope of its own in {unit.slice}", move=family
-    )
+        return _single_tasks(place, family, shared)
+    if unit.bound:
+        return _single_tasks(place, family, f"{shared} and confines them ({', '.join(unit.bound)}), which a move would undo")
+    if place.cgroup.rstrip("/") != unit.control_group.rstrip("/"):
+        return _single_tasks(place, family, f"{shared} and has cgroups of its own below it, which its program arranged")
+    return Plan(route=Route.SCOPE, reason=f"{shared}: a scope of its own in {unit.slice}", move=family)
+
+
+def _without_systemd(place: Place, family: tuple[Member, ...]) -> Plan:
+    if not place.cpu_controller:
+        return _single_tasks(place, family, "the host has no cpu controller to hand out")
+    if place.cgroup_type != "domain":
+        return _single_tasks(place, family, f"its cgroup is {place.cgroup_type}")
+    if place.confines:
+        return _single_tasks(place, family, f"its cgroup confines it ({', '.join(place.confines)}), which a move would undo")
+    return Plan(route=Route.SUBTREE, reason="systemd does not run this host: a cgroup of our own", move=family)
+
+
+def _single_tasks(place: Place, family: tuple[Member, ...], why: str) -> Plan:
+    wrappers = tuple(member for member in _ancestors(place) if _is_shell(member) and not _is_interactive(member))
+    return Plan(route=Route.TASK, reason=f"{why}: its tasks one by one", move=family, wrappers=wrappers)
 
 
 def _host_refuses(place: Place) -> Plan | None:
@@ -61,36 +89,46 @@ def _host_refuses(place: Place) -> Plan | None:
         return _refuse("kernel_thread", "it is a thread of the kernel")
     if place.version is not CgroupVersion.V2:
         return _refuse("cgroup_version", f"the host's cgroups are {place.version}; limits need the unified hierarchy (cgroup v2)")
-    if not place.systemd:
-        return _refuse("no_systemd", "the host is not run by systemd; a subtree of our own is not there yet")
     if place.sched_ext:
         return _refuse("sched_ext", f"the scheduler {place.sched_ext} is loaded (sched_ext): it need not heed CPU limits")
     return None
 
 
-def _unit_refuses(place: Place, *, containers: bool) -> Plan | None:
-    unit = place.unit
+def _place_refuses(place: Place, *, containers: bool) -> Plan | None:
     checks: Iterable[tuple[bool, str, Callable[[], str]]] = (
         (not place.cgroup, "no_cgroup", lambda: "its cgroup is removed or outside of what we see"),
         (place.ours, "ourselves", lambda: "it lives in the agent's own cgroup"),
         (_leaves_container_alone(place, containers=containers), "container", lambda: f"a container runtime owns it ({place.container})"),
-        (bool(place.user_manager_error), "user_manager", lambda: f"the manager of user {place.user_uid}: {place.user_manager_error}"),
-        (unit is None or unit.kind == "slice", "no_unit", lambda: f"no systemd unit owns {place.cgroup}"),
-    )
-    for holds, rule, reason in checks:
-        if holds:
-            return _refuse(rule, reason())
-    assert unit is not None  # noqa: S101 # checked above
-    checks = (
-        (unit.kind not in ("service", "scope"), "unit_type", lambda: f"{unit.name} is neither a service nor a scope"),
-        (_runs_a_manager(unit.name), "service_manager", lambda: f"{unit.name} is systemd itself"),
-        (place.cgroup_type not in ("domain", "domain threaded"), "threaded", lambda: f"its cgroup is {place.cgroup_type}"),
-        (not place.cpu_controller, "cpu_controller", lambda: f"the manager of {unit.name} has no cpu controller to hand out"),
-        (len(place.members) >= MAX_MEMBERS, "too_many", lambda: f"{unit.name} has {MAX_MEMBERS} processes or more"),
-        (not unit.active, "inactive", lambda: f"{unit.name} is ending"),
-        (_decided_by_person(place), "administrator_limit", lambda: f"{unit.name} has a CPU limit that was set by somebody else"),
+        (len(place.members) >= MAX_MEMBERS, "too_many", lambda: f"it shares a unit with {MAX_MEMBERS} processes or more"),
+        (_decided_by_person(place), "administrator_limit", lambda: f"{_where(place)} has a CPU or I/O limit that was set by somebody else"),
     )
     return next((_refuse(rule, reason()) for holds, rule, reason in checks if holds), None)
+
+
+def _why_no_unit(place: Place) -> str | None:
+    # Why no manager can limit this process for us.
+    unit = place.unit
+    if place.user_manager_error:
+        return f"the manager of user {place.user_uid} does not help ({place.user_manager_error})"
+    if unit is None or unit.kind == "slice":
+        return f"no systemd unit owns {place.cgroup}"
+    if place.cgroup_type not in ("domain", "domain threaded"):
+        return f"its cgroup is {place.cgroup_type}"
+    if not place.cpu_controller and unit.kind in ("service", "scope"):
+        return f"the manager of {unit.name} has no cpu controller to hand out"
+    return None
+
+
+def _unit_refuses(unit: UnitState) -> Plan | None:
+    if unit.kind not in ("service", "scope"):
+        return _refuse("unit_type", f"{unit.name} is neither a service nor a scope")
+    if _runs_a_manager(unit.name):
+        return _refuse("service_manager", f"{unit.name} is systemd itself")
+    return None if unit.active else _refuse("inactive", f"{unit.name} is ending")
+
+
+def _where(place: Place) -> str:
+    return place.unit.name if place.unit else place.cgroup
 
 
 def _leaves_container_alone(place: Place, *, containers: bool) -> bool:
@@ -104,8 +142,11 @@ def _runs_a_manager(unit: str) -> bool:
 
 def _decided_by_person(place: Place) -> bool:
     # By systemd's configuration, or written into the cgroup past it, as container runtimes do.
-    configured = place.unit is not None and any(value != NOT_SET for value in place.unit.cpu.values())
-    return configured or any(not same_value(name, value, None) for name, value in place.cpu_files.items())
+    limits = place.unit.limits if place.unit is not None else {}
+    files = (name for name in place.limit_files if name != "memory.high")  # how much memory it gets is another matter
+    return any(limits.get(name, NOT_SET) != NOT_SET for name in DECISIVE_PROPERTIES) or any(
+        not same_value(name, place.limit_files[name], None) for name in files
+    )
 
 
 def _strangers(place: Place, family: tuple[Member, ...]) -> tuple[Member, ...]:
@@ -168,24 +209,14 @@ def _protected(members: Iterable[Member]) -> Plan | None:
     return None
 
 
-def _cannot_move(place: Place, family: tuple[Member, ...]) -> Plan | None:
-    # What moves leaves its login session for good, so nothing may hang on it.
+def _cannot_split(family: tuple[Member, ...]) -> Plan | None:
+    # What is limited apart from its surroundings must not be what others hang on.
     for member in family:
         if member.leads_terminal:
             return _refuse("session_leader", f"{_shown(member)} leads the session of a terminal")
         if _is_interactive(member):
             return _refuse("shell_with_terminal", f"{_shown(member)} is a shell at a terminal")
-    unit = place.unit
-    assert unit is not None  # noqa: S101 # the caller has it
-    if unit.bound:
-        return _refuse("sandboxed", f"{unit.name} confines its processes ({', '.join(unit.bound)}), which a move would undo")
-    if _in_subgroup(place):
-        return _refuse("delegated", f"{unit.name} has cgroups of its own below it, which its program arranged")
     return _protected(family)
-
-
-def _in_subgroup(place: Place) -> bool:
-    return place.unit is not None and place.cgroup.rstrip("/") != place.unit.control_group.rstrip("/")
 
 
 def _shown(member: Member) -> str:
@@ -199,8 +230,3 @@ def _names(members: tuple[Member, ...], most: int = 3) -> str:
 
 def _refuse(rule: str, reason: str) -> Plan:
     return Plan(route=Route.REFUSE, rule=rule, reason=reason)
-
-
-def scope_name_of(key: ProcessKey) -> str:
-    """The scope for one process: unique, since no two processes share pid and start."""
-    return f"{SCOPE_PREFIX}{key.tgid}-{key.start_ns}.scope"
