@@ -272,6 +272,7 @@ class Agent:
 
     def examined(self, result: ExamResult) -> control.Examined:
         """Keep how a model did in its exam; its next verdict may act, or not, accordingly."""
+        self._p.judging.examined(result)
         return control.Examined(self._p.asking.examined(result))
 
     def _on_pressure(self) -> None:

@@ -189,6 +189,11 @@ class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     feedback_weight: Annotated[Weight, _setting("of `brainkernel feedback`")] = 1.0
     undo_weight: Annotated[Weight, _setting("of a limit that a person took back within ten minutes")] = 0.9
     effect_weight: Annotated[Weight, _setting("of the measured effect: a limit that helped, or helped nobody")] = 0.25
+    labels_weight: Annotated[Weight, _setting("of the labels file, once a day for each program")] = 0.8
+    exam_weight: Annotated[Weight, _setting("of each question of the last exam of a language model (`brainkernel exam`)")] = 0.05
+    labels_file: Annotated[
+        str, _setting('what programs are, one JSON object per line: {"exe": ..., "expected": CATEGORY}; empty: no labels are known')
+    ] = ""
 
 
 class Learning(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel import metrics
 from brainkernel.learn import quality
+from brainkernel.learn.labels import Labels
 from brainkernel.learn.latency import Breach, LatencyMonitor, Use
 from brainkernel.learn.quality import Evaluator, Measure, Rate
 from brainkernel.learn.stability import Stability, StabilityIndex
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.config import Config
     from brainkernel.metrics import Figures
-    from brainkernel.model import Action, Decision, Exec, Feedback, Judgement, Outcome, Refusal
+    from brainkernel.model import Action, Decision, ExamResult, Exec, Feedback, Judgement, Outcome, Refusal
 
 PUBLISH_EVERY_NS = 10_000_000_000
 TELL_EVERY_NS = 60_000_000_000  # of one budget's breaches; the others of a minute are counted
@@ -43,6 +44,8 @@ class Judging(Report):
         breached: Callable[[Breach], None],
         earlier: Iterable[Judgement] = (),
     ) -> None:
+        self._config = config
+        self.labels = Labels()
         self._clock = clock
         self._figures = figures
         self._keep = keep
@@ -64,7 +67,11 @@ class Judging(Report):
 
     def configure(self, config: Config) -> None:
         """Take a new configuration; votes already counted keep the weight they had."""
-        self._evaluator.config = config.quality
+        self._config, self._evaluator.config = config, config.quality
+
+    def examined(self, result: ExamResult) -> None:
+        """A language model sat its exam."""
+        self._evaluator.examined(result)
 
     def said(self, decision: Decision, feedback: Feedback) -> None:
         """A person said something about a decision."""
@@ -126,6 +133,8 @@ class Judging(Report):
         total_ns = next((span.ns for span in decision.spans if span.stage == "total"), None)
         if total_ns is not None:
             self._figures.observe(metrics.DECISION_SECONDS, total_ns / 1e9, decision.verdict.tier.value)
+        if (judgement := self.labels.judgement(decision, self._config.policy, self._clock.wall_ns())) is not None:
+            self._take(decision, judgement)
         self._latencies.add(decision, self._clock.boot_ns())
         for breach in self._latency.add(decision, self._clock.boot_ns()):
             self._on_breach(breach)

@@ -581,6 +581,8 @@ class JudgementSource(enum.StrEnum):
     FEEDBACK = "feedback"
     UNDO = "undo"  # a person took the limit back soon after it was set
     EFFECT = "effect"  # measured: the limit helped, or helped nobody
+    LABELS = "labels"  # people wrote down beforehand what the program is
+    EXAM = "exam"  # a language model answered questions whose answers are known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

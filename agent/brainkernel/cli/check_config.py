@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check all of it; a mistake is raised as ConfigError."""
-    checked = [_check_config(arguments.config), *_check_rules(arguments.rules), _check_alerts(arguments.alerts, arguments.config)]
+    checked = [*_check_config(arguments.config), *_check_rules(arguments.rules), _check_alerts(arguments.alerts, arguments.config)]
     if arguments.json:
         terminal.print_json({"valid": True, "checked": checked})
     else:
@@ -41,10 +41,16 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _check_config(path: Path | None) -> str:
-    load_config(path)
+def _check_config(path: Path | None) -> list[str]:
+    config = load_config(path)
     shown = path or DEFAULT_CONFIG_FILE
-    return str(shown) if shown.is_file() else f"{shown} is not there: the defaults hold"
+    checked = [str(shown) if shown.is_file() else f"{shown} is not there: the defaults hold"]
+    if labels := config.quality.labels_file:
+        from brainkernel.learn.labels import read_labels  # noqa: PLC0415 # few have one
+
+        read_labels(Path(labels))
+        checked.append(labels)
+    return checked
 
 
 # The administrator's rules come after the shipped ones, as in the agent: one may disable or replace the other.

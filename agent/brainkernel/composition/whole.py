@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel import alerts, host
@@ -23,10 +24,11 @@ from brainkernel.decide.approvals import Approvals
 from brainkernel.decide.safety import protection_of
 from brainkernel.deciding import Deciding
 from brainkernel.enrich.standing import own_family
-from brainkernel.errors import BrainKernelError
+from brainkernel.errors import BrainKernelError, ConfigError
 from brainkernel.gate.gate import Gate
 from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
+from brainkernel.learn.labels import Labels, read_labels
 from brainkernel.learn.strategy import SETTINGS
 from brainkernel.limits import Limits
 from brainkernel.link.control import SOCKET_NAME
@@ -114,7 +116,18 @@ class _Whole:
             earlier=self.store.judgements.all(),
         )
         judging.strategist.table = SETTINGS | self.strategy.settings
+        judging.labels = self._labels(self.ground.config)
+        for result in self.store.exams.all()[-1:]:
+            judging.examined(result)
         return judging
+
+    # A labels file that cannot be read costs the figures of quality one source, and nothing else.
+    def _labels(self, config: Config) -> Labels:
+        try:
+            return read_labels(Path(config.quality.labels_file) if config.quality.labels_file else None)
+        except ConfigError as error:
+            self.ground.notice(f"no labels: {error}")
+            return Labels()
 
     def _measuring(self) -> Measuring:
         return Measuring(
@@ -326,6 +339,7 @@ class _Whole:
         self.tiers.configure(config)
         self.gate.config = config.gate
         self.judging.configure(config)
+        self.judging.labels = self._labels(config)
         self.judging.strategist.table = SETTINGS | effective.strategy.settings
         self.oversight.follow(self.strategy, effective.strategy)
         self.strategy = effective.strategy

@@ -24,6 +24,7 @@ from brainkernel.model import Decision, DecisionKind, Feedback, Judgement, Judge
 
 if TYPE_CHECKING:
     from brainkernel.config import Quality
+    from brainkernel.model import ExamResult
 
 HOUR_NS = 3_600_000_000_000
 WINDOWS_NS = {"1h": HOUR_NS, "24h": 24 * HOUR_NS, "7d": 168 * HOUR_NS}  # shortest first
@@ -31,6 +32,7 @@ TOTAL = "total"
 UNDO_WITHIN_NS = 600_000_000_000  # an undo later than this says that the need is over, not that the limit was wrong
 VOTES_MAX = 4_096
 Z_95 = 1.959964
+_EXAM_RIGHT, _EXAM_WRONG = -1, -2  # in the place of a decision's id
 
 
 class Measure(enum.StrEnum):
@@ -86,6 +88,16 @@ class Evaluator:
                 answers = _answers(question, right=right, limited=judgement.limited)
                 self._vote((judgement.decision_id, question), _Vote(judgement.time_ns, weight, answers))
 
+    def examined(self, result: ExamResult) -> None:
+        """Take the last exam of a language model in the place of the one before: what it got right, and wrong, of its answers."""
+        answered = result.asked * result.measures.get("answered", 0.0)
+        right = answered * result.measures.get("accuracy", 0.0)
+        weight, place = self._weight_of(JudgementSource.EXAM), _PLACES[Measure.CORRECT_CLASSIFICATION]
+        for key, count, hit in ((_EXAM_RIGHT, right, True), (_EXAM_WRONG, answered - right, False)):
+            self._votes.pop((key, _Question.CATEGORY), None)
+            if count * weight > 0:
+                self._vote((key, _Question.CATEGORY), _Vote(result.time_ns, count * weight, ((place, hit),)))
+
     def rates(self, now_ns: int) -> tuple[Rate, ...]:
         """Every measure over every window and in total. `now_ns` is CLOCK_REALTIME; words from a future clock are new."""
         hour_ns, day_ns, week_ns = WINDOWS_NS.values()
@@ -119,6 +131,8 @@ class Evaluator:
             JudgementSource.FEEDBACK: self.config.feedback_weight,
             JudgementSource.UNDO: self.config.undo_weight,
             JudgementSource.EFFECT: self.config.effect_weight,
+            JudgementSource.LABELS: self.config.labels_weight,
+            JudgementSource.EXAM: self.config.exam_weight,
         }
         return weights[source]
 
