@@ -100,9 +100,13 @@ class Asking:
 
         What the gateway says of itself (`Hello.exam_passed`) is not asked.
         """
+        return self.config.may_act or self.has_passed(model)
+
+    def has_passed(self, model: str) -> bool:
+        """Whether a model, named "backend/model", has passed the exam here with today's prompt."""
         backend, _, name = model.partition("/")
         result = self._results.get((backend, name))
-        return self.config.may_act or (result is not None and result.passed)
+        return result is not None and result.passed
 
     def examined(self, result: ExamResult) -> str:
         """Keep a result, and say what follows from it."""

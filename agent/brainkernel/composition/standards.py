@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from brainkernel.classify.knowledge import Knowledge
 from brainkernel.classify.model import SHIPPED_FILE
+from brainkernel.learning.learner import Learner
+from brainkernel.learning.panel import protected_programs
 from brainkernel.store.versionfiles import VersionFiles
 from brainkernel.versioning.shelf import Shelf
 from brainkernel.versioning.source import Places
@@ -33,12 +35,24 @@ class Improving:
         self.versioning = Versioning(shelf, ground.clock, ground.figures, outward)
         self.arms = self.versioning.arms
         ground.config = self.arms.current.standards.config
+        self.learner = Learner(
+            words=store.words,
+            arms=self.arms,
+            clock=ground.clock,
+            figures=ground.figures,
+            tell=ground.outside.notice,
+            propose=self.versioning.propose,
+            model_file=SHIPPED_FILE,
+            panel=lambda: protected_programs(places.knowledge),
+        )
         self._judgements = store.judgements
 
-    def judged(self, _decision: Decision, judgement: Judgement) -> None:
-        """Keep a word about a decision."""
+    def judged(self, decision: Decision, judgement: Judgement) -> None:
+        """Keep a word about a decision, and learn from it."""
         self._judgements.save(judgement)
+        self.learner.judged(decision, judgement)
 
     def tick(self) -> None:
         """Once per sample."""
         self.versioning.tick()
+        self.learner.tick()

@@ -29,9 +29,11 @@ GATEWAY_USER = "brainkernel-gateway"  # systemd's DynamicUser=, known to nss-sys
 class Tiers:
     """The tiers in their order, and `asking`, which has the last one answer later."""
 
-    def __init__(self, ground: Ground, store: Store, arms: Arms) -> None:
+    def __init__(self, ground: Ground, store: Store, arms: Arms, learn: Callable[[Suspect, Verdict], None]) -> None:
+        """`learn` is given the verdicts of language models that passed their exam."""
         self._ground = ground
         self._arms = arms
+        self._learn = learn
         self._proc = ProcFs(ground.paths.proc)
         self.cache = CacheTier(store.verdicts, lambda verdict: self.asking.may_act(verdict.model))
         self.asker = Asker(
@@ -53,6 +55,8 @@ class Tiers:
 
     def _remember(self, suspect: Suspect, verdict: Verdict) -> None:
         self.cache.keep(suspect, verdict, self._ground.config.llm.cache_days * DAY_S)
+        if self.asking.has_passed(verdict.model):
+            self._learn(suspect, verdict)
 
     def _is_gateway(self, peer: Peer) -> bool:
         # The service's own user, known only while it runs; root, who may do anything; or the child of this process,

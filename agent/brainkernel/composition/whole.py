@@ -92,7 +92,7 @@ class _Whole:
         self.oversight = self._oversight()
         self.report = Everybody((Archive(self.store.decisions, self.clock), self.judging, self.ground.outside))
         self.senses = Senses(self.ground, self.store)
-        self.tiers = Tiers(self.ground, self.store, self.arms)
+        self.tiers = Tiers(self.ground, self.store, self.arms, self.improving.learner.told)
         self.limiter = self._limiter()
         self._learn_what_was()
         self._add_alerting()
