@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from brainkernel.enrich.table import ProcessTable
     from brainkernel.metrics import Figures
     from brainkernel.model import Exec, ProcessEvent, ProcessKey, TaskSample
+    from brainkernel.own import Own
     from brainkernel.sense.loader import Loader
 
 LOG = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Healing:
         figures: Figures,
         read: Callable[[ProcessKey], Exec | None],
         handle: Callable[[ProcessEvent], None],
+        own: Own,
     ) -> None:
         """`read` looks one process up in /proc, `handle` takes an exec as if the kernel had told it."""
         self._loader = loader
@@ -45,6 +46,7 @@ class Healing:
         self._figures = figures
         self._read = read
         self._handle = handle
+        self._own = own
         self._lost = 0
         self._waiting: deque[ProcessKey] = deque()
 
@@ -71,7 +73,7 @@ class Healing:
         for _ in range(min(PROCESSES_PER_STEP, len(self._waiting))):
             key = self._waiting.popleft()
             event = self._read(key)
-            if event is None or _is_ours(event) or self._is_told(event):
+            if event is None or self._own.has(event) or self._is_told(event):
                 continue
             self._figures.add(metrics.PROCESSES_HEALED)
             # When it began is not known, only that it was not before it was missed.
@@ -86,8 +88,3 @@ class Healing:
     def _is_told(self, event: Exec) -> bool:
         known = self._table.get(event.key)
         return known is not None and known.exe == event.exe
-
-
-def _is_ours(event: Exec) -> bool:
-    ours = os.getpid()
-    return event.key.tgid == ours or any(above.key.tgid == ours for above in event.ancestors)

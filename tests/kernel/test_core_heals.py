@@ -13,6 +13,7 @@ from brainkernel.enrich.table import ProcessTable
 from brainkernel.healing import Healing
 from brainkernel.metrics import PROCESSES_HEALED, Figures
 from brainkernel.model import Exec
+from brainkernel.own import Own
 from brainkernel.sense.snapshot import read_process, read_running
 from support.kernel import Witness, wait_until
 from support.loaders import closed
@@ -115,6 +116,7 @@ def a_healing(witness: Witness, table: ProcessTable, figures: Figures, handle: C
         figures=figures,
         read=lambda key: read_process(PROC, key),
         handle=handle,
+        own=Own(os.getpid()),
     )
 
 
@@ -132,7 +134,9 @@ def test_no_loss_costs_no_snapshot(watch: Callable[..., Witness], program: Path)
     def never(_: object) -> None:
         raise AssertionError
 
-    healing = Healing(loader=witness.loader, table=table, clock=SystemClock(), figures=figures, read=never, handle=never)
+    healing = Healing(
+        loader=witness.loader, table=table, clock=SystemClock(), figures=figures, read=never, handle=never, own=Own(os.getpid())
+    )
     os.waitpid(os.posix_spawn(program, [str(program)], {}), 0)
     healing.tick()
     healing.step()

@@ -21,6 +21,7 @@ from brainkernel.gate.gate import suspect_of
 from brainkernel.healing import Healing
 from brainkernel.memory import Memory
 from brainkernel.observe.window import Snapshot
+from brainkernel.own import Own
 from brainkernel.sense.loader import choose
 from brainkernel.sense.loaders import live_loaders
 from brainkernel.sense.pressure import Pressure, PressureTrigger, read_cpu_some_us
@@ -45,6 +46,7 @@ class Senses:
         self._ground = ground
         self._proc_root = paths.proc
         self._proc = ProcFs(paths.proc)
+        self.own = Own.read(paths.proc)
         self.baseline = Baseline()
         self.table = ProcessTable()
         self.chosen = _choose_loader(ground)
@@ -88,9 +90,9 @@ class Senses:
         return known.exe if known else ""
 
     def running_suspect(self, use: TaskUse) -> Suspect | None:
-        """Make a suspect of a process that runs; None if it is gone."""
+        """Make a suspect of a process that runs; None if it is gone, or the agent's own."""
         event = read_process(self._proc_root, use.key)
-        if event is None:
+        if event is None or self.own.has(event):
             return None
         self.table.on_exec(event)
         suspect = suspect_of(event, ())
@@ -115,6 +117,7 @@ class Senses:
             figures=self._ground.figures,
             read=lambda key: read_process(self._proc_root, key),
             handle=starts.on_event,
+            own=self.own,
         )
 
     def close(self) -> None:

@@ -225,7 +225,7 @@ class _Whole:
         return Starts(
             stages=Stages(
                 clock=self.clock,
-                gate=lambda event: self.gate.consider(event, shape_of(event)),
+                gate=lambda event: None if self.senses.own.has(event) else self.gate.consider(event, shape_of(event)),
                 enrich=self.senses.enrich,
                 tiers=self.tiers.in_order(),
                 ask=self.tiers.asking.ask,
