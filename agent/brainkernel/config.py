@@ -30,6 +30,7 @@ MEMORY_HIGH_MIN_MIB = 16  # below this hardly a shell lives
 Percent = Annotated[float, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
 Count = Annotated[int, Meta(ge=0)]
+Price = Annotated[float, Meta(ge=0)]
 
 
 def _setting(help_text: str) -> Meta:
@@ -129,6 +130,8 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     deadline_ms: Annotated[int, Meta(ge=50), _setting("an answer later than this only goes into the cache")] = 3000
     batch_size: Annotated[int, Meta(ge=1, le=8), _setting("programs per question")] = 8
     groq_tokens_per_minute: Annotated[Count, _setting("rate limit of your Groq account, 6000 on its free tier; 0: none")] = 6000
+    groq_dollars_per_million_in: Annotated[Price, _setting("price of a million tokens sent, for brainkernel_llm_cost_dollars")] = 0.05
+    groq_dollars_per_million_out: Annotated[Price, _setting("price of a million tokens received")] = 0.08
     tokens_per_hour: Annotated[Count, _setting("hard stop")] = 200_000
     tokens_per_day: Annotated[Count, _setting("hard stop")] = 2_000_000
     cache_days: Annotated[float, Meta(gt=0), _setting("how long an LLM's verdict is kept")] = 30.0

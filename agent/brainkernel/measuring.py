@@ -36,13 +36,16 @@ NAMES_AT_ONCE = 32
 class Measuring:
     """The monitoring pipeline; `tell` gets the name of a figure of ours that left what it is used to, or is back, and a sentence."""
 
-    def __init__(self, *, figures: Figures, host: HostFigures, series: Series, clock: Clock, tell: Callable[[str, str], None]) -> None:
+    def __init__(self, *, figures: Figures, host: HostFigures, series: Series, clock: Clock, tell: Callable[[str, str], None],
+        claims: Callable[[], Figures | None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """`claims`: what the gateway says of itself, while it is there."""
         self._figures = figures
         self._host = host
         self._series = series
         self._clock = clock
         self._tell = tell
-        self._sampler = Sampler(figures)
+        self._sampler = Sampler(figures, claims)
         self._watched = {source.name: source for source in SOURCES if source.watched}
         self._usual = {name: Usual(source.floor) for name, source in self._watched.items()}
         self._slopes: dict[str, Slope] = {}

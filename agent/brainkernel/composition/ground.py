@@ -28,6 +28,11 @@ class Paths:
         """The proc file system."""
         return self.root / "proc"
 
+    @property
+    def sys(self) -> Path:
+        """The sys file system."""
+        return self.root / "sys"
+
 
 @dataclass(slots=True)
 class Ground:

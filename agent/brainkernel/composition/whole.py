@@ -35,6 +35,7 @@ from brainkernel.link.control import SOCKET_NAME
 from brainkernel.link.reads import Reads
 from brainkernel.measuring import Measuring
 from brainkernel.memory import shape_of
+from brainkernel.monitoring.gpus import Gpus
 from brainkernel.monitoring.hostfigures import HostFigures
 from brainkernel.oversight import Oversight
 from brainkernel.pipeline import Stages
@@ -132,7 +133,8 @@ class _Whole:
     def _measuring(self) -> Measuring:
         return Measuring(
             figures=self.figures,
-            host=HostFigures(self.paths.proc, self.paths.state_dir, self.figures),
+            host=HostFigures(self.paths.proc, self.paths.state_dir, self.figures, Gpus(self.paths.sys, self.figures)),
+            claims=lambda: self.tiers.asker.claims,
             series=Series(self.paths.state_dir, self.clock, self.ground.notice),
             clock=self.clock,
             tell=self.report.anomaly,

@@ -11,6 +11,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,14 @@ from brainkernel.gateway import privileges
 from brainkernel.gateway.daemon_link import DaemonLink
 from brainkernel.gateway.llm.breaker import Breaker, BreakerState
 from brainkernel.gateway.llm.budget import DAY_NS, HOUR_NS, MINUTE_NS, Budget
-from brainkernel.gateway.llm.caller import Caller, Result, Slot
+from brainkernel.gateway.llm.caller import Caller, Price, Result, Slot
 from brainkernel.gateway.llm.choice import Choice, Chooser
 from brainkernel.gateway.llm.failure import Cause
 from brainkernel.gateway.llm.groq import Groq
 from brainkernel.gateway.notify.channels import read_urls
 from brainkernel.gateway.notify.post import Post
 from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
+from brainkernel.gateway.use import use_of
 from brainkernel.gateway.web.readings import Readings
 from brainkernel.gateway.web.server import HttpServer
 from brainkernel.link.messages import Alerts, Answers, Ask, Hello, LocalModelOnly
@@ -45,9 +47,10 @@ WAITING_MAX = 64  # as many as the daemon leaves open at once
 LATE_GRACE_NS = 20 * 1_000_000_000  # a call may outlive the daemon's deadline by this: its answer is still worth caching
 FIRST_LOOK_S, LONGEST_LOOK_S = 5.0, 60.0
 FIGURES_TIMEOUT_S = 1.0
+USE_EVERY_S = 1.0
 # What the gateway itself counts; all else is the daemon's, and the zeros of our own Figures must not hide it.
 OWN_METRICS = (
-    metrics.LLM_SECONDS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES,
+    metrics.LLM_SECONDS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES, metrics.LLM_COST, metrics.CPU_SECONDS,
     metrics.ALERT_MESSAGES, metrics.PROTOCOL_ERRORS, metrics.DAEMON_CONNECTED, metrics.RESIDENT_BYTES,
 )  # fmt: skip
 
@@ -135,7 +138,7 @@ class Gateway:
     def start(self) -> None:
         """Look once for models, so that the first greeting is right; then start all threads."""
         self._look_once()
-        loops = [self.link.run, self._look, *[self._work] * WORKERS]
+        loops = [self.link.run, self._look, self._tell_use, *[self._work] * WORKERS]
         for loop in loops:
             threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
         self.post.start(self.stop)
@@ -167,10 +170,20 @@ class Gateway:
 
     def snapshots(self) -> list[dict[str, Any]]:
         """The figures of the daemon, if it is there, and our own."""
-        self.figures.set(metrics.RESIDENT_BYTES, resident_bytes(self._statm, os.sysconf("SC_PAGE_SIZE")), "gateway")
+        self._measure()
         own = self.figures.snapshot()
         daemons = self.link.daemon_figures(FIGURES_TIMEOUT_S)
         return [*([daemons] if daemons is not None else []), {metric.name: own[metric.name] for metric in OWN_METRICS}]
+
+    def _measure(self) -> None:
+        self.figures.set(metrics.RESIDENT_BYTES, resident_bytes(self._statm, os.sysconf("SC_PAGE_SIZE")), "gateway")
+        self.figures.set(metrics.CPU_SECONDS, time.process_time(), "gateway")
+
+    # Over time our figures are kept by the daemon, beside its own.
+    def _tell_use(self) -> None:
+        while not self.stop.wait(USE_EVERY_S):
+            self._measure()
+            self.link.send(use_of(self.figures))
 
     def health(self) -> str:
         """One line: we run, and whether the daemon does."""
@@ -251,8 +264,12 @@ class Gateway:
         return Caller(slots, self._budget, clock=self._clock, figures=self.figures, wait=self.stop.wait)
 
     def _slot_of(self, backend: Backend) -> Slot:
-        rate = self._settings.groq_tokens_per_minute if isinstance(backend, Groq) else 0
-        return Slot(backend, Breaker(self._clock), Budget({MINUTE_NS: rate}, self._clock) if rate else None)
+        settings = self._settings
+        if not isinstance(backend, Groq):
+            return Slot(backend, Breaker(self._clock))
+        rate = settings.groq_tokens_per_minute
+        price = Price(settings.groq_dollars_per_million_in, settings.groq_dollars_per_million_out)
+        return Slot(backend, Breaker(self._clock), Budget({MINUTE_NS: rate}, self._clock) if rate else None, price=price)
 
 
 def _say(text: str) -> None:

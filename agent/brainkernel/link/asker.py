@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from brainkernel import metrics
 from brainkernel.errors import ProtocolError
+from brainkernel.link.claims import claims_of
 from brainkernel.link.frames import FrameBuffer, Peer, decode, frame_of, peer_of
 from brainkernel.link.messages import (
     AlertDelivered,
@@ -30,6 +31,7 @@ from brainkernel.link.messages import (
     DecisionsAsked,
     FiguresNow,
     FromGateway,
+    GatewayUse,
     Hello,
     LocalModelOnly,
     OverviewAsked,
@@ -148,6 +150,7 @@ class Asker:
         self._figures_sent_ns = -FIGURES_MIN_INTERVAL_NS
         self._hellos_ns: deque[int] = deque(maxlen=HELLOS_MAX)
         self.hello: Hello | None = None
+        self.claims: metrics.Figures | None = None  # what the gateway last said of itself
         self.reads: Reads | None = None  # what a gateway may read beside the figures; None: nothing yet
         self._listener = _listen(path, mode)
         self._epoll = select.epoll()
@@ -266,7 +269,7 @@ class Asker:
         self._epoll.unregister(connection.sock)
         connection.sock.close()
         self._connection = None
-        self.hello = None
+        self.hello = self.claims = None
         # An answer is only taken from the connection its question went to, so none of these can come any more.
         for identifier, asked in self._asked.items():
             if asked.state is _State.OPEN:
@@ -311,6 +314,8 @@ class Asker:
                 self._take_answers(message)
             case Hello():
                 self._take_hello(message)
+            case GatewayUse():
+                self.claims = claims_of(message)
             case AlertsTaken() | AlertDelivered():
                 if len(self._news) < NEWS_MAX:
                     self._news.append(message)

@@ -179,6 +179,23 @@ class OverviewAsked(msgspec.Struct, tag="overview_asked", forbid_unknown_fields=
     id: ReadId
 
 
+FailureCause = Literal[
+    "timeout", "connection", "http_status", "not_json", "wrong_schema", "too_large", "budget", "breaker_open", "rate_limited", "no_backend",
+    "count_mismatch",
+]  # fmt: skip
+
+
+class GatewayUse(msgspec.Struct, tag="gateway_use", forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """Gateway, each second: what it used since its start. Claims, kept over time as such."""
+
+    cpu_s: Annotated[float, Meta(ge=0, le=1e12)]
+    resident_bytes: Natural
+    calls: dict[Literal["ok", "failed"], Natural] = {}
+    failures: dict[FailureCause, Natural] = {}
+    tokens: dict[Literal["in", "out"], Natural] = {}
+    cost_dollars: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
+
+
 class ReadAnswered(msgspec.Struct, tag="read_answered", forbid_unknown_fields=True, frozen=True, kw_only=True):
     """Daemon: what was asked for under this id, or why not: `too_often`, `too_large`, `not_there`."""
 
@@ -189,7 +206,7 @@ class ReadAnswered(msgspec.Struct, tag="read_answered", forbid_unknown_fields=Tr
 
 Read = SeriesAsked | DecisionsAsked | DecisionAsked | OverviewAsked
 FromDaemon = Ask | FiguresNow | Alerts | LocalModelOnly | ReadAnswered
-FromGateway = Answers | Hello | FiguresPlease | AlertsTaken | AlertDelivered | Read
+FromGateway = Answers | Hello | FiguresPlease | AlertsTaken | AlertDelivered | GatewayUse | Read
 
 
 class ControlRequest(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

@@ -12,6 +12,8 @@ from brainkernel import metrics
 from brainkernel.metrics import MetricKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from brainkernel.metrics import Figures, Labels, Metric
 
 NS_PER_S = 1_000_000_000
@@ -36,6 +38,7 @@ class Source:
     floor: float = 0.0
     bound: float | None = None
     above: bool = True
+    claimed: bool = False  # the gateway says so of itself
 
 
 _PERCENTILES = ("0.5", "0.95", "0.99", "mean")
@@ -105,6 +108,16 @@ SOURCES: tuple[Source, ...] = (
         name="state_bytes", metric=metrics.STATE_BYTES, unit="bytes", watched=True, floor=8 << 20, bound=512 << 20,
         help="size of the state database and of the figures",
     ),
+    Source(name="gpu_busy_pct.{}", metric=metrics.GPU_BUSY, scale=100, unit="%", help="a GPU in use"),
+    Source(name="gpu_memory_bytes.{}", metric=metrics.GPU_MEMORY, unit="bytes", help="memory of a GPU"),
+    Source(
+        name="gateway_cpu_pct", metric=metrics.CPU_SECONDS, scale=100, unit="%", claimed=True, help="CPU time of the gateway, of one CPU"
+    ),
+    Source(name="gateway_memory_bytes", metric=metrics.RESIDENT_BYTES, unit="bytes", claimed=True, help="resident memory of the gateway"),
+    Source(name="llm_calls_per_s.{}", metric=metrics.LLM_CALLS, unit="1/s", claimed=True, help="LLM calls by result"),
+    Source(name="llm_failures_per_s.{}", metric=metrics.LLM_FAILURES, unit="1/s", claimed=True, help="LLM answers not used, by cause"),
+    Source(name="llm_tokens_per_s.{}", metric=metrics.LLM_TOKENS, unit="1/s", claimed=True, help="tokens sent and received"),
+    Source(name="llm_dollars_per_h", metric=metrics.LLM_COST, scale=3600, unit="", claimed=True, help="price of the LLM's tokens, per hour"),
     # quality
     Source(name="quality.{}", metric=metrics.QUALITY, unit="", help="share, by measure and window"),
     Source(name="quality_bound.{}", metric=metrics.QUALITY_BOUND, only=((None, "24h", None),), unit="", help="its 95 % interval"),
@@ -128,6 +141,7 @@ class Sampler:
     """Reads all sources off the metrics; remembers the counters of the last time."""
 
     figures: Figures
+    claims: Callable[[], Figures | None] = lambda: None  # of the gateway, while it is there
     _totals: dict[str, float] = field(default_factory=dict)
     _sampled_ns: int | None = None
 
@@ -137,14 +151,20 @@ class Sampler:
         self._sampled_ns = now_ns
         totals: dict[str, float] = {}
         found: dict[str, float] = {}
+        claims = self.claims()
+        strange: set[str] = set()
         for source in SOURCES:
+            if (figures := claims if source.claimed else self.figures) is None:
+                continue
             into = totals if source.metric.kind is MetricKind.COUNTER else found
-            for name, value in _values(source, self.figures.by_labels(source.metric)):
+            for name, value in _values(source, figures.by_labels(source.metric)):
                 into[name] = into.get(name, 0.0) + value * source.scale
+                if source.claimed and name not in self._totals:
+                    strange.add(name)
         if elapsed_s > 0:
-            for name, total in totals.items():
-                # A counter that began later began at zero; one that fell was begun anew.
-                found[name] = max(0.0, total - self._totals.get(name, 0.0)) / elapsed_s
+            for name in totals.keys() - strange:
+                # A counter that began later began at zero, but the gateway's had begun before; one that fell was begun anew.
+                found[name] = max(0.0, totals[name] - self._totals.get(name, 0.0)) / elapsed_s
         self._totals = totals
         return found
 

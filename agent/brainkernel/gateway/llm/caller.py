@@ -27,6 +27,18 @@ CHARS_PER_TOKEN = 2  # paths and options tokenize badly; measured 2.4 and more, 
 _S = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Dollars per million tokens."""
+
+    sent: float = 0.0
+    received: float = 0.0
+
+    def of(self, tokens_in: int, tokens_out: int) -> float:
+        """What a call cost, in dollars."""
+        return (tokens_in * self.sent + tokens_out * self.received) / 1e6
+
+
 @dataclass(slots=True)
 class Slot:
     """A backend with what is remembered of it. `rate` is its tokens per minute, if it has such a limit."""
@@ -34,6 +46,7 @@ class Slot:
     backend: Backend
     breaker: Breaker
     rate: Budget | None = None
+    price: Price = Price()
     rests_until_ns: int = 0
 
 
@@ -167,6 +180,7 @@ class Caller:
         self._note_call(backend, "failed" if reading.empty else "ok", began_ns)
         self._figures.add(metrics.LLM_TOKENS, backend.name, "in", by=raw.tokens_in)
         self._figures.add(metrics.LLM_TOKENS, backend.name, "out", by=raw.tokens_out)
+        self._figures.add(metrics.LLM_COST, backend.name, by=slot.price.of(raw.tokens_in, raw.tokens_out))
         if reading.empty:
             slot.breaker.failed()
             return LlmError(reading.cause or Cause.WRONG_SCHEMA), tokens

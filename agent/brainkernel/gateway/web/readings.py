@@ -30,7 +30,7 @@ TAIL_S = 8
 LONGEST_S = 31 * 86_400
 # Sums since the start that the views show as they are; they name kinds and causes, never a program.
 SHOWN = (
-    metrics.VERDICTS, metrics.REFUSALS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES, metrics.KERNEL_FAILURES,
+    metrics.VERDICTS, metrics.REFUSALS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES, metrics.LLM_COST, metrics.KERNEL_FAILURES,
     metrics.PROTOCOL_ERRORS, metrics.BUDGET_BREACHES, metrics.STRATEGY_CHANGES, metrics.FEEDBACK,
 )  # fmt: skip
 _STATUS_OF = {
