@@ -34,12 +34,13 @@ struct file_id {
 };
 _Static_assert(sizeof(struct file_id) == 24, "wire.py decodes 24 bytes");
 
+/* What differs between two starts of one program comes first: user space recognises the rest as a whole. */
 struct event_header {
 	__u64 time_ns;		/* CLOCK_BOOTTIME, so that a suspend shows as time passed */
 	__u64 start_ns;		/* CLOCK_BOOTTIME; with tgid: the process, even after its pid is used again */
-	__u64 cgroup_id;	/* inode of the cgroup v2 directory */
 	__u32 tgid;
 	__u32 kind;		/* enum event_kind */
+	__u64 cgroup_id;	/* inode of the cgroup v2 directory */
 };
 _Static_assert(sizeof(struct event_header) == 32, "wire.py decodes 32 bytes");
 

@@ -27,7 +27,7 @@ def an_exec_record(
 ) -> bytes:
     """One struct exec_event with its payload."""
     fixed = wire.EXEC.struct.pack(
-        *(60, 50, 40, tgid, wire.Kind.EXEC),
+        *(60, 50, tgid, wire.Kind.EXEC, 40),
         *(ino, 2, 1, 0, argv_hash),
         *(uid, uid, loginuid, tty),
         *(len(argv) if argv_total is None else argv_total, len(argv), len(filename), flags, len(lineage), comm),

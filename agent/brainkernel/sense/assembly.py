@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from brainkernel.model import Ancestor, Exec, Exit, FileId, Fork, Mark, ProcessEvent, ProcessKey
+from msgspec.structs import replace
+
+from brainkernel.model import CLOCK_TICK_NS, Ancestor, Exec, Exit, FileId, Fork, Mark, ProcessEvent, ProcessKey
 from brainkernel.sense import exepath, wire
 from brainkernel.sense.marks import marks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Container, Sequence
     from pathlib import Path
 
     from brainkernel.sense.cgroups import CgroupPaths
     from brainkernel.sense.exepath import ExePaths
 
+_EXEC = int(wire.Kind.EXEC)
 _REMEMBERED = int(wire.ExecFlag.REMEMBERED)
 _UNLINKED = int(wire.ExecFlag.UNLINKED)
 _MEMFD = int(wire.ExecFlag.MEMFD)
@@ -25,6 +29,9 @@ _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MINOR_BITS, _MINOR_MASK = 20, 0xFFFFF  # of the kernel's dev_t
 
 _CACHE_MAX = 2048  # siblings share a lineage, runs of one program a file: both come back soon or never
+_CGROUP_AT = wire.CGROUP_AT
+_unpack_occasion = struct.Struct("<QQI").unpack_from
+_REPEATS_MAX, _REPEAT_BYTES_MAX = 256, 1024  # a loop in a script, a poll each second; more than 1 MB it never takes
 
 
 def _marks_of(record: wire.ExecRecord, exe: str) -> frozenset[Mark]:
@@ -58,6 +65,38 @@ class EventAssembly:
         self._cgroup_paths = cgroup_paths
         self._files: dict[bytes, FileId | None] = {}
         self._lineages: dict[bytes, _Lineage] = {}
+        self._repeats: dict[bytes, Exec] = {}
+        self._repeats_learned = 0  # ExePaths.learned when they were made
+        self.received: dict[type[wire.Record], int] = {wire.ExecRecord: 0, wire.ExitRecord: 0, wire.ForkRecord: 0}
+        self.undecodable = 0
+
+    def events_of(self, batch: Sequence[bytes]) -> list[ProcessEvent]:
+        """Complete a batch of records as they lay in the ring, and count them; what is no record is left out."""
+        if self._repeats_learned != self._exe_paths.learned:  # one of them may lack a path that is known by now
+            self._repeats.clear()
+            self._repeats_learned = self._exe_paths.learned
+        events: list[ProcessEvent] = []
+        ended: set[tuple[int, int]] | None = None
+        for data in batch:
+            if (repeated := self._repeats.get(data[_CGROUP_AT:])) is not None:
+                time_ns, start_ns, tgid = _unpack_occasion(data)
+                key = ProcessKey(tgid, start_ns - start_ns % CLOCK_TICK_NS)
+                events.append(replace(repeated, time_ns=time_ns, key=key))
+                self.received[wire.ExecRecord] += 1
+                continue
+            try:
+                record = wire.record_of(data)
+            except wire.WireError:
+                self.undecodable += 1
+                continue
+            if ended is None and isinstance(record, wire.ExecRecord) and not record.flags & _REMEMBERED:
+                ended = wire.ended_in(batch)
+            event = self.event_of(record, ended or ())
+            events.append(event)
+            self.received[type(record)] += 1
+            if isinstance(event, Exec):
+                self._keep(data, record, event)
+        return events
 
     def event_of(self, record: wire.Record, ended: Container[tuple[int, int]] = ()) -> ProcessEvent:
         """Complete one record. What /proc can no longer tell stays empty.
@@ -66,8 +105,8 @@ class EventAssembly:
         """
         if isinstance(record, wire.ExecRecord):
             return self._exec_of(record, is_gone=(record.tgid, record.start_ns) in ended)
+        key = ProcessKey(record.tgid, record.start_ns - record.start_ns % CLOCK_TICK_NS)
         if isinstance(record, wire.ExitRecord):
-            key = ProcessKey.at(record.tgid, record.start_ns)
             return Exit(
                 time_ns=record.time_ns,
                 key=key,
@@ -76,8 +115,7 @@ class EventAssembly:
                 run_delay_ns=record.run_delay_ns,
                 max_rss_bytes=record.max_rss_pages * _PAGE_BYTES,
             )
-        parent = ProcessKey.at(record.parent_tgid, record.parent_start_ns)
-        return Fork(time_ns=record.time_ns, key=ProcessKey.at(record.tgid, record.start_ns), parent=parent)
+        return Fork(time_ns=record.time_ns, key=key, parent=ProcessKey.at(record.parent_tgid, record.parent_start_ns))
 
     def _exec_of(self, record: wire.ExecRecord, *, is_gone: bool) -> Exec:
         key = ProcessKey.at(record.tgid, record.start_ns)
@@ -115,6 +153,15 @@ class EventAssembly:
             argv_hash=record.argv_hash,
             ancestors=ancestors,
         )
+
+    # Known programs only: of these nothing is asked but what the record says, so the next one like it is the same event
+    # but for its time and its process.
+    def _keep(self, data: bytes, record: wire.Record, event: Exec) -> None:
+        if not isinstance(record, wire.ExecRecord) or not record.flags & _REMEMBERED or len(data) > _REPEAT_BYTES_MAX:
+            return
+        if len(self._repeats) >= _REPEATS_MAX:
+            self._repeats.clear()
+        self._repeats[data[_CGROUP_AT:]] = event
 
     def _file_of(self, raw: bytes) -> FileId | None:
         try:

@@ -30,7 +30,6 @@ SOURCE_FILE = Path(__file__).parent / "objects" / "probe.bcc.c"
 
 _RING_PAGES = 256  # per CPU
 _KINDS = {"exec": 1, "exit": 2, "fork": 3}
-_KIND_AT = wire.HEADER.size - 4
 _EXEC_LENGTHS = struct.Struct("<HH")  # argv_bytes, filename_bytes
 _EXEC_LENGTHS_AT = next(offset for name, offset, _ in wire.EXEC.offsets() if name == "argv_bytes")
 _FIXED_BYTES = {int(wire.Kind.EXIT): wire.EXIT.size, int(wire.Kind.FORK): wire.FORK.size}
@@ -157,7 +156,7 @@ class BccLoader(StreamLoader):
 
 # perf rounds each record up to 8 bytes, its own length of 4 included.
 def _without_padding(data: bytes) -> bytes:
-    kind = int.from_bytes(data[_KIND_AT : _KIND_AT + 4], "little")
+    kind = int.from_bytes(data[wire.KIND_AT : wire.KIND_AT + 4], "little")
     if kind == wire.Kind.EXEC and len(data) >= wire.EXEC.size:
         argv_bytes, filename_bytes = _EXEC_LENGTHS.unpack_from(data, _EXEC_LENGTHS_AT)
         return data[: wire.EXEC.size + filename_bytes + argv_bytes]

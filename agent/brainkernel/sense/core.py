@@ -80,8 +80,6 @@ class CoreLoader:
         self._clock = clock or SystemClock()
         self._is_open = False
         self._resources = contextlib.ExitStack()  # what close undoes, last one first
-        self._received: dict[type[wire.Record], int] = dict.fromkeys(_KINDS, 0)
-        self._undecodable = 0
         self._notices = SuppressionNotices()
         self._followed: dict[int, int] = {}  # the bit of its level, by cgroup id
         self._snapshot = TaskSnapshots(mmap.PAGESIZE)
@@ -149,7 +147,7 @@ class CoreLoader:
 
     def _map_memory(self, obj: BpfObject, stack: contextlib.ExitStack) -> None:
         self._ring_fd = obj.map_fd("events")
-        self._ring = stack.enter_context(Ring(self._ring_fd))
+        self._ring = stack.enter_context(Ring(self._ring_fd, self._ring_bytes))
         counters_bytes, waits_bytes = self._cpus * wire.COUNTERS.size, self._cpus * wire.WAITS.size
         self._counter_memory = stack.enter_context(mmap.mmap(obj.map_fd("counters"), counters_bytes, prot=mmap.PROT_READ))
         self._wait_memory = stack.enter_context(mmap.mmap(obj.map_fd("waits"), waits_bytes, prot=mmap.PROT_READ))
@@ -174,21 +172,7 @@ class CoreLoader:
 
     def drain(self, limit: int = 512) -> list[ProcessEvent]:
         """Take what waits; at most every quarter of a second also what flood control held back."""
-        records: list[wire.Record] = []
-        ended: set[tuple[int, int]] = set()
-        received = self._received
-        for data in self._ring.read(limit):
-            try:
-                record = wire.record_of(data)
-            except wire.WireError:
-                self._undecodable += 1
-                continue
-            received[type(record)] += 1
-            records.append(record)
-            if isinstance(record, wire.ExitRecord):
-                ended.add((record.tgid, record.start_ns))
-        event_of = self._assembly.event_of
-        events: list[ProcessEvent] = [event_of(record, ended) for record in records]
+        events = self._assembly.events_of(self._ring.read(limit))
         events.extend(self._notices.due(self._clock.boot_ns(), lambda: self.counters().exec.suppressed, self._suppressed))
         return events
 
@@ -240,8 +224,8 @@ class CoreLoader:
             exec=Fates(*columns[:n]),
             exit=Fates(*columns[n : 2 * n]),
             fork=Fates(*columns[2 * n : 3 * n]),
-            received={name: self._received[kind] for kind, name in _KINDS.items()},
-            undecodable=self._undecodable,
+            received={name: self._assembly.received[kind] for kind, name in _KINDS.items()},
+            undecodable=self._assembly.undecodable,
             wakeups=columns[3 * n],
             failures=dict(zip(wire.FAILURES, columns[3 * n + 1 :], strict=False)),
         )

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 LIBRARY = "libbpf.so.1"
 KERNEL_TYPES = Path("/sys/kernel/btf/vmlinux")
 
-SAMPLE_CALLBACK = CFUNCTYPE(c_int, c_void_p, c_void_p, c_size_t)  # context, record, its size -> 0, or < 0 to stop
 _PRINT = CFUNCTYPE(c_int, c_int, c_char_p, c_void_p)
 
 # name: (result, arguments), once and for all. int results are 0 or -errno, pointers NULL with errno set (libbpf 1.x).
@@ -47,9 +46,6 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_program__set_autoload": (c_int, (c_void_p, c_bool)),
     "libbpf_num_possible_cpus": (c_int, ()),
     "libbpf_set_print": (c_void_p, (_PRINT,)),
-    "ring_buffer__consume": (c_int, (c_void_p,)),
-    "ring_buffer__free": (None, (c_void_p,)),
-    "ring_buffer__new": (c_void_p, (c_int, SAMPLE_CALLBACK, c_void_p, c_void_p)),
 }
 
 _LIBBPF_WARN = 0  # enum libbpf_print_level

@@ -10,10 +10,12 @@ import enum
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from brainkernel.model import FileId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class WireError(ValueError):
@@ -53,7 +55,7 @@ WAIT_SLOTS = 64
 NO_LOGINUID = 0xFFFF_FFFF
 
 FILE_ID = Layout("file_id", ("ino", "Q"), ("ctime_ns", "Q"), ("dev", "I"), ("zero", "I"))
-HEADER = Layout("event_header", ("time_ns", "Q"), ("start_ns", "Q"), ("cgroup_id", "Q"), ("tgid", "I"), ("kind", "I"))
+HEADER = Layout("event_header", ("time_ns", "Q"), ("start_ns", "Q"), ("tgid", "I"), ("kind", "I"), ("cgroup_id", "Q"))
 ANCESTOR = Layout("ancestor", ("start_ns", "Q"), ("exe", FILE_ID.letters), ("tgid", "I"), ("zero", "I"), ("comm", "16s"))
 EXEC = Layout(
     "exec_event",
@@ -154,7 +156,7 @@ class Ability(enum.IntFlag):
 KNOWN_ALWAYS = 1 << 0
 
 
-class ExecRecord(NamedTuple):
+class ExecRecord(msgspec.Struct, frozen=True, gc=False):
     """An exec as the kernel told it, strings decoded with surrogateescape.
 
     `exe` and `lineage` stay bytes: both repeat from record to record, so whoever decodes them does it once.
@@ -178,7 +180,7 @@ class ExecRecord(NamedTuple):
     lineage: bytes  # for ancestors_of
 
 
-class ExitRecord(NamedTuple):
+class ExitRecord(msgspec.Struct, frozen=True, gc=False):
     """An exit as the kernel told it."""
 
     time_ns: int
@@ -190,7 +192,7 @@ class ExitRecord(NamedTuple):
     max_rss_pages: int = 0
 
 
-class ForkRecord(NamedTuple):
+class ForkRecord(msgspec.Struct, frozen=True, gc=False):
     """A fork as the kernel told it."""
 
     time_ns: int
@@ -232,23 +234,29 @@ _unpack_exit = EXIT.struct.unpack_from
 _unpack_fork = FORK.struct.unpack_from
 _EXEC_SIZE = EXEC.size
 _EXE = slice(HEADER.size, HEADER.size + FILE_ID.size)
-_KIND_AT = HEADER.size - 4
+KIND_AT, CGROUP_AT = (next(offset for name, offset, _ in HEADER.offsets() if name == field) for field in ("kind", "cgroup_id"))
 _KIND_EXEC, _KIND_EXIT, _KIND_FORK = int(Kind.EXEC), int(Kind.EXIT), int(Kind.FORK)  # an enum's value costs 100 ns
 
 
 def record_of(data: bytes) -> Record:
     """Decode one record of the ring buffer. Raises WireError."""
-    kind = data[_KIND_AT] if len(data) > _KIND_AT else 0
+    kind = data[KIND_AT] if len(data) > KIND_AT else 0
     if kind == _KIND_EXEC:
         return _exec_of(data)
     if kind == _KIND_EXIT and len(data) == EXIT.size:
-        time_ns, start_ns, _, tgid, _, cpu_ns, run_delay_ns, max_rss_pages, exit_code, _ = _unpack_exit(data)
+        time_ns, start_ns, tgid, _, _, cpu_ns, run_delay_ns, max_rss_pages, exit_code, _ = _unpack_exit(data)
         return ExitRecord(time_ns, start_ns, tgid, exit_code, cpu_ns, run_delay_ns, max_rss_pages)
     if kind == _KIND_FORK and len(data) == FORK.size:
-        time_ns, start_ns, _, tgid, _, parent_start_ns, parent_tgid, _ = _unpack_fork(data)
+        time_ns, start_ns, tgid, _, _, parent_start_ns, parent_tgid, _ = _unpack_fork(data)
         return ForkRecord(time_ns, start_ns, tgid, parent_start_ns, parent_tgid)
     msg = f"kind {kind} of {len(data)} bytes is no record"
     raise WireError(msg)
+
+
+def ended_in(batch: Iterable[bytes]) -> set[tuple[int, int]]:
+    """The processes whose exit is in a batch, by tgid and start."""
+    exits = (_unpack_exit(data) for data in batch if len(data) == EXIT.size and data[KIND_AT] == _KIND_EXIT)
+    return {(tgid, start_ns) for _, start_ns, tgid, *_ in exits}
 
 
 def _exec_of(data: bytes) -> ExecRecord:
@@ -256,7 +264,7 @@ def _exec_of(data: bytes) -> ExecRecord:
         msg = f"an exec record of {len(data)} bytes is cut"
         raise WireError(msg)
     (
-        time_ns, start_ns, cgroup_id, tgid, _, _, _, _, _, argv_hash,
+        time_ns, start_ns, tgid, _, cgroup_id, _, _, _, _, argv_hash,
         uid, euid, loginuid, tty, argv_total, argv_bytes, filename_bytes, flags, ancestors, comm,
     ) = _unpack_exec(data)  # fmt: skip
     filename_at = _EXEC_SIZE + ancestors * ANCESTOR.size

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
-from brainkernel.model import Exec, FileId, Mark, ProcessKey
+from brainkernel.model import CLOCK_TICK_NS, Exec, FileId, Mark, ProcessKey
 from brainkernel.sense import wire
 from brainkernel.sense.assembly import EventAssembly
 from brainkernel.sense.cgroups import CgroupMounts, CgroupPaths
@@ -88,3 +89,82 @@ def test_exec_whose_exit_came_along_is_not_looked_up() -> None:
     assert isinstance(unasked, Exec)
     assert (unasked.exe, unasked.argv, unasked.key) == (asked.exe, asked.argv, asked.key)
     assert (unasked.cwd, unasked.cgroup) == ("", "")
+
+
+def test_a_known_program_started_again_in_the_same_way_is_the_same_event_but_for_its_time_and_process() -> None:
+    """What was decoded and looked up once is not again; who it is this time always is."""
+    assembly = an_assembly()
+    record = an_exec_record(tgid=GONE_TGID, flags=wire.ExecFlag.REMEMBERED, lineage=(an_ancestor(GONE_TGID),))
+    later = struct.pack("<QQI", 90, 7 * CLOCK_TICK_NS + 5, GONE_TGID + 1) + record[20:]
+
+    first, again = assembly.events_of([record, later])
+
+    assert isinstance(first, Exec)
+    assert isinstance(again, Exec)
+    assert (again.time_ns, again.key) == (90, ProcessKey(GONE_TGID + 1, 7 * CLOCK_TICK_NS))
+    assert again == exec_of(later)
+    assert again.ancestors is first.ancestors
+    assert assembly.received[wire.ExecRecord] == 2
+
+
+def test_a_repeated_start_gets_a_path_that_became_known_meanwhile() -> None:
+    """What could not be found at first is not missing forever."""
+    paths = ExePaths(Path("/proc"))
+    assembly = an_assembly(paths)
+    record = an_exec_record(tgid=GONE_TGID, flags=wire.ExecFlag.REMEMBERED, lineage=(an_ancestor(GONE_TGID, ino=5),))
+
+    assembly.events_of([record])
+    paths.learn(FileId(dev=7, ino=5, ctime_ns=6), "/usr/bin/parent")
+    [after] = assembly.events_of([record])
+
+    assert isinstance(after, Exec)
+    assert after.parent_exe == "/usr/bin/parent"
+
+
+def test_a_new_program_is_looked_up_each_time() -> None:
+    """Somebody will think about where it runs: another process of the same kind runs somewhere else."""
+    assembly = an_assembly()
+    record = an_exec_record(tgid=os.getpid())
+
+    events = [event for _ in range(2) for event in assembly.events_of([record])]
+
+    assert [event.cwd for event in events if isinstance(event, Exec)] == ["", ""]
+    assert not assembly._repeats
+
+
+def test_the_memory_of_repeated_starts_is_bounded() -> None:
+    """A flood of command lines, or of long ones, takes no more than the newest few."""
+    assembly = an_assembly()
+    many = [an_exec_record(tgid=GONE_TGID, flags=wire.ExecFlag.REMEMBERED, argv=b"%d\0" % i) for i in range(1000)]
+    long = an_exec_record(tgid=GONE_TGID, flags=wire.ExecFlag.REMEMBERED, argv=b"x" * 4000 + b"\0")
+
+    assembly.events_of(many)
+    assembly.events_of([long])
+
+    assert 0 < len(assembly._repeats) <= 256
+    assert all(len(key) < 1024 for key in assembly._repeats)
+
+
+def test_a_batch_counts_what_is_no_record_and_goes_on() -> None:
+    """One bad record hides no other."""
+    assembly = an_assembly()
+
+    events = assembly.events_of([b"", an_exec_record(tgid=GONE_TGID)[:-1], an_exec_record(tgid=GONE_TGID)])
+
+    assert len(events) == 1
+    assert (assembly.undecodable, sum(assembly.received.values())) == (2, 1)
+
+
+def test_a_new_program_whose_exit_is_in_the_same_batch_is_not_looked_up() -> None:
+    """Its pid may be another's by now: here it is ours."""
+    ended = wire.EXIT.struct.pack(70, 50, os.getpid(), wire.Kind.EXIT, 40, 0, 0, 0, 0, 0)
+    paths = CgroupPaths(Path("/proc"), CgroupMounts(None, has_named=False))
+    assembly = EventAssembly(Path("/proc"), ExePaths(Path("/proc")), paths)
+
+    [alive] = assembly.events_of([an_exec_record(tgid=os.getpid())])
+    gone, _ = assembly.events_of([an_exec_record(tgid=os.getpid()), ended])
+
+    assert isinstance(alive, Exec)
+    assert isinstance(gone, Exec)
+    assert alive.cgroup
+    assert gone.cgroup == ""

@@ -86,8 +86,8 @@ def test_file_id_of_zeros_is_no_file() -> None:
 
 def test_exit_and_fork_records_come_back_as_they_were() -> None:
     """The two short kinds."""
-    exit_ = wire.EXIT.struct.pack(60, 50, 40, 7, wire.Kind.EXIT, 1, 2, 3, 256, 0)
-    fork = wire.FORK.struct.pack(60, 50, 40, 8, wire.Kind.FORK, 30, 7, 0)
+    exit_ = wire.EXIT.struct.pack(60, 50, 7, wire.Kind.EXIT, 40, 1, 2, 3, 256, 0)
+    fork = wire.FORK.struct.pack(60, 50, 8, wire.Kind.FORK, 40, 30, 7, 0)
 
     assert wire.record_of(exit_) == wire.ExitRecord(60, 50, 7, 256, 1, 2, 3)
     assert wire.record_of(fork) == wire.ForkRecord(60, 50, 8, 30, 7)
