@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from brainkernel.metrics import Figures
     from brainkernel.model import ExamResult
     from brainkernel.oversight import Oversight
+    from brainkernel.pausing import Switch
     from brainkernel.processes import Processes
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
@@ -42,25 +43,6 @@ LOG = logging.getLogger(__name__)
 MODES = ("observe", "enforce", "paused")
 ANSWER_DUE_S = 0.02  # while the LLM thinks: its deadline is kept to this
 DRAIN_DUE_S = 0.25  # for what the kernel does not wake us for
-
-
-@dataclass(slots=True)
-class Switch:
-    """Whether decisions may act: the mode, and a person's pause."""
-
-    mode: str
-    paused: bool = False
-    paused_by_alert: bool = False  # then the alert's end may resume; a person's pause only a person ends
-
-    @property
-    def in_force(self) -> str:
-        """The mode in one word, as the metric labels it."""
-        return "paused" if self.paused else self.mode
-
-    @property
-    def enforces(self) -> bool:
-        """Whether a limit may be written now."""
-        return self.mode == "enforce" and not self.paused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +101,8 @@ class Agent:
 
     def between(self) -> float:
         """Take what waits without a wakeup, and go on with those about whom the LLM answered."""
+        if self._p.switch.look():
+            self._heed_pause_file()
         self._drain()
         self._p.healing.step()
         self._p.starts.collect()
@@ -151,7 +135,7 @@ class Agent:
 
     def headline(self) -> str:
         """One line for `systemctl status`."""
-        return status.headline_of(self._p.switch.mode, self._counts(), paused=self._p.switch.paused)
+        return status.headline_of(self._p.switch.mode, self._counts(), paused=self._p.switch.stopped)
 
     def release_all(self, deadline_s: float) -> bool:
         """End every limit; False if some still stand."""
@@ -184,7 +168,7 @@ class Agent:
         return control.Status(
             version=__version__,
             mode=self._p.switch.mode,
-            paused=self._p.switch.paused,
+            paused=self._p.switch.stopped,
             loader=self._p.chosen.loader.name,
             loader_reason=self._p.chosen.why,
             uptime_s=(self._p.clock.boot_ns() - self._started_ns) / 1e9,
@@ -228,13 +212,13 @@ class Agent:
 
     @property
     def paused(self) -> bool:
-        """Whether limits are paused, by a person or an alert."""
-        return self._p.switch.paused
+        """Whether limits are paused, by a person, an alert or the file."""
+        return self._p.switch.stopped
 
     def process_rows(self, limit: int) -> control.ProcessRows:
         """What runs now and what is thought of it."""
         rows = self._p.processes.rows(self._p.watch.window, limit)
-        return msgspec.structs.replace(rows, mode=self._p.switch.mode, paused=self._p.switch.paused)
+        return msgspec.structs.replace(rows, mode=self._p.switch.mode, paused=self._p.switch.stopped)
 
     def alert_states(self) -> control.AlertStates:
         """How the alert rules stand."""
@@ -251,7 +235,13 @@ class Agent:
         LOG.info("paused" if paused else "resumed")
         if paused:
             self._p.limits.release_standing("the agent was paused")
-        return control.Acting(mode=self._p.switch.mode, paused=paused)
+        return control.Acting(self._p.switch.mode, self._p.switch.stopped, self._p.switch.why_stopped)
+
+    def _heed_pause_file(self) -> None:
+        held = self._p.switch.held
+        self._p.report.notice(f"{self._p.switch.pause_file} {'is there: nothing is limited until it is removed' if held else 'is gone'}")
+        if held:
+            self._p.limits.release_standing("the agent was paused")
 
     def set_mode(self, mode: str) -> None:
         """Follow a configuration that was read again; limits that stand are taken back when it says to observe."""

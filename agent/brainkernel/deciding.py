@@ -14,7 +14,6 @@ from brainkernel.model import DecisionKind, Span
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from brainkernel.agent import Switch
     from brainkernel.clock import Clock
     from brainkernel.decide.approvals import Approvals
     from brainkernel.effective import Standards
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.learn.experience import Experience
     from brainkernel.learn.strategy import Settings
     from brainkernel.model import Decision, Identity, ProcessKey, Refusal, Standing, Suspect, Symptom, Verdict
+    from brainkernel.pausing import Switch
 
 T = TypeVar("T")
 

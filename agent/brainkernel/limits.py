@@ -43,6 +43,7 @@ class Limits:
 
     limiter: Limiter
     watch: Watch
+    enforces: Callable[[], bool]  # whether limits may be written now
     loader: Loader
     store: Store
     experience: Experience
@@ -119,6 +120,8 @@ class Limits:
         if action.owns_cgroup:
             self.loader.follow_cgroup(action.cgroup_id)
         self.report.action(decision, action)
+        if not self.enforces():  # paused while it was on its way
+            self.limiter.release(action.id, "the agent was paused")
 
     def _on_not_applied(self, result: NotApplied) -> None:
         decision = self.watch.refused(result.decision_id, old_step_stands=result.refusal.rule in OLD_STEP_STANDS)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 import orjson
 
-from brainkernel.agent import Switch
 from brainkernel.classify import ruleset
 from brainkernel.classify.model import LocalModel, ModelTier
 from brainkernel.classify.tiers import RulesTier
@@ -33,6 +32,7 @@ from brainkernel.learn.experience import Experience
 from brainkernel.learn.strategy import SETTINGS, Strategy
 from brainkernel.memory import shape_of
 from brainkernel.model import Exec, Exit, Fork
+from brainkernel.pausing import Switch
 from brainkernel.pipeline import Stages, conclude, consider
 from brainkernel.sense.loader import choose
 from brainkernel.sense.loaders import live_loaders

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from brainkernel.act.limiter import Released
+from brainkernel.act.limiter import Applied, Released
 from brainkernel.clock import SimulatedClock
 from brainkernel.limits import Limits
 from brainkernel.metrics import Figures
-from brainkernel.model import Action, Limit, ProcessKey, ReleaseResult, Route
-from support.nouns import SECOND_NS
+from brainkernel.model import Action, Decision, DecisionKind, Limit, ProcessKey, ReleaseResult, Route
+from support.nouns import SECOND_NS, a_suspect, a_verdict
 
 if TYPE_CHECKING:
     from brainkernel.act.limiter import Result
-    from brainkernel.model import Decision
 
 WAITS_FOR_ITS_QUOTA = Action(
     id=1, target=ProcessKey(100, SECOND_NS), comm="hog", route=Route.UNIT, unit="hog.service", cgroup="/system.slice/hog.service",
     cgroup_id=7, limit=Limit(cpu_weight=20), changes=(),
+)  # fmt: skip
+
+
+A_DECISION = Decision(
+    id=1, time_ns=0, suspect=a_suspect(), verdict=a_verdict(), kind=DecisionKind.LIMIT, reason="hurts", limit=Limit(cpu_weight=20), acts=True,
 )  # fmt: skip
 
 
@@ -34,8 +38,22 @@ class Surroundings:
         given, self.coming = self.coming, []
         return given
 
+    freed: list[int] = field(default_factory=list)
+    decisions: Surroundings | None = None
+
     def applied(self, action: Action) -> Decision | None:
-        raise AssertionError(action)
+        assert action.id == A_DECISION.id
+        return A_DECISION
+
+    def save(self, decision: Decision) -> None:
+        assert decision.id == A_DECISION.id
+
+    def action(self, decision: Decision, action: Action) -> None:
+        assert decision.id == action.id
+
+    def release(self, action_id: int, why: str) -> None:
+        assert "paused" in why
+        self.freed.append(action_id)
 
     def follow_cgroup(self, cgroup_id: int) -> bool:
         self.followed.add(cgroup_id)
@@ -48,10 +66,11 @@ class Surroundings:
         assert result is None or why, action
 
 
-def limits_of(around: Surroundings) -> Limits:
+def limits_of(around: Surroundings, *, enforces: bool = True) -> Limits:
+    around.decisions = around
     part = cast("Any", around)
     return Limits(
-        limiter=part, watch=part, loader=part, store=part, experience=part, judging=part,
+        limiter=part, watch=part, enforces=lambda: enforces, loader=part, store=part, experience=part, judging=part,
         figures=Figures(), report=part, clock=SimulatedClock(SECOND_NS),
     )  # fmt: skip
 
@@ -80,3 +99,22 @@ def test_cgroup_that_others_share_is_not_followed() -> None:
     limits_of(around).take_results()
 
     assert around.followed == set()
+
+
+def test_limit_that_was_on_its_way_when_the_agent_was_paused_is_taken_back() -> None:
+    """A pause means at once: what systemd was asked for a moment before does not stand for a lease."""
+    around = Surroundings(coming=[Applied(WAITS_FOR_ITS_QUOTA)])
+
+    limits_of(around, enforces=False).take_results()
+
+    assert around.freed == [1]
+
+
+def test_limit_stands_while_nobody_paused() -> None:
+    """The other side of it."""
+    around = Surroundings(coming=[Applied(WAITS_FOR_ITS_QUOTA)])
+
+    limits_of(around).take_results()
+
+    assert around.freed == []
+    assert around.followed == {7}

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel import metrics
-from brainkernel.agent import Switch
 from brainkernel.config import CategoryPolicy, Config, Policy
 from brainkernel.decide.approvals import Approvals
 from brainkernel.deciding import Deciding
@@ -24,6 +23,7 @@ from brainkernel.metrics import Figures
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Suspect, Symptom
 from brainkernel.observe.window import Snapshot
 from brainkernel.oversight import Oversight
+from brainkernel.pausing import Switch
 from brainkernel.watch import Ports, Watch
 from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
 from support.stores import Opened, opened

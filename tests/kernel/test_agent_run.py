@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import urllib.request
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -18,7 +19,6 @@ from support.kernel import require_kernel, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 STAGES = {"event_delivery", "gate", "enrich", "rules", "decide", "total"}
 
@@ -129,6 +129,24 @@ def test_pause_and_resume_are_told_by_status(agent: RunningAgent) -> None:
     assert paused["paused"] is True
     assert resumed["paused"] is False
     wait_until("the signal to pause it", lambda: json.loads(agent.ask("status", "--json").stdout)["paused"])
+
+
+def test_a_file_in_the_runtime_directory_pauses(agent: RunningAgent) -> None:
+    """The kill switch that needs no daemon to be asked; `resume` says what holds it."""
+
+    def is_paused() -> bool:
+        return json.loads(agent.ask("status", "--json").stdout)["paused"] is True
+
+    file = Path(agent.runtime_dir) / "paused"
+    file.touch()
+    wait_until("the pause", is_paused)
+
+    resumed = agent.ask("resume")
+    assert str(file) in resumed.stdout
+    assert is_paused()
+
+    file.unlink()
+    wait_until("the end of the pause", lambda: not is_paused())
 
 
 def test_metrics_are_served_by_the_gateway_with_a_histogram_per_stage(agent: RunningAgent, config: Path, tmp_path: Path) -> None:

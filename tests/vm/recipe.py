@@ -41,7 +41,7 @@ _AGENT = (  # what the agent's package depends on or recommends: the VM has no n
     "python3-yaml",
 )
 _INSTRUMENTS = ("bpftool", "iproute2")
-_LOAD = ("stress-ng",)
+_LOAD = ("cron", "gcc", "make", "stress-ng")
 
 
 @dataclass(frozen=True, slots=True)

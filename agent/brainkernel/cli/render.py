@@ -240,7 +240,7 @@ def report_acting(acting: Acting, *, as_json: bool) -> int:
     if as_json:
         terminal.print_json(acting)
     elif acting.paused:
-        print("paused: nothing is limited until `brainkernel resume`")
+        print(f"paused: nothing is limited {acting.why or 'until `brainkernel resume`'}")
     else:
         print(f"acting as mode {acting.mode} allows" if acting.mode == "enforce" else "not paused; mode observe limits nothing anyway")
     sys.stdout.flush()

@@ -12,7 +12,7 @@ from brainkernel.act.cgroupfs import read_cpu_stat
 from brainkernel.act.enforcer import Permissions
 from brainkernel.act.host import Host
 from brainkernel.act.limiter import Limiter
-from brainkernel.agent import Agent, Parts, Switch
+from brainkernel.agent import Agent, Parts
 from brainkernel.classify.question import question_of
 from brainkernel.commands import AgentCommands
 from brainkernel.composition.ground import Ground
@@ -38,6 +38,7 @@ from brainkernel.memory import shape_of
 from brainkernel.monitoring.gpus import Gpus
 from brainkernel.monitoring.hostfigures import HostFigures
 from brainkernel.oversight import Oversight
+from brainkernel.pausing import PAUSE_FILE, Switch
 from brainkernel.pipeline import Stages
 from brainkernel.processes import Processes
 from brainkernel.report import Archive, Everybody
@@ -79,7 +80,7 @@ class _Whole:
         self.read_config = read_config
         self.ground = ground
         self.paths, self.clock, self.figures = ground.paths, ground.clock, ground.figures
-        self.switch = Switch(ground.config.agent.mode)
+        self.switch = Switch(ground.config.agent.mode, ground.paths.runtime_dir / PAUSE_FILE)
         self.experience = Experience()
         self.approvals = Approvals()
 
@@ -288,6 +289,7 @@ class _Whole:
         return Limits(
             limiter=self.limiter,
             watch=self.watch,
+            enforces=lambda: self.switch.enforces,
             loader=self.senses.chosen.loader,
             store=self.store,
             experience=self.experience,

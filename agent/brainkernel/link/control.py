@@ -297,6 +297,7 @@ class Acting(msgspec.Struct, frozen=True):
 
     mode: str
     paused: bool
+    why: str = ""  # what ends the pause
 
 
 class Limited(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
 from pathlib import Path
 
 PROC = Path("/proc")
 NS_PER_S = 1_000_000_000
+_LIBC = ctypes.CDLL(None)
+_IOPRIO_GET, _WHO_PROCESS = 252, 1  # of x86_64, which the VM is
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -52,7 +55,7 @@ def wait_pct_of(pid: int, seconds: float) -> float:
 
 
 def scheduling() -> dict[str, str]:
-    """Nice value, policy, I/O priority and affinity of every thread, by the identity of the thread.
+    """Nice value, policy, I/O priority and affinity of every thread, and its autogroup's nice value, by the thread's identity.
 
     Threads come and go, so compare only what both sides of a comparison have.
     """
@@ -61,12 +64,19 @@ def scheduling() -> dict[str, str]:
         try:
             fields = (task / "stat").read_text().rpartition(")")[2].split()
             status = (task / "status").read_text()
+            group = (task.parent.parent / "autogroup").read_text().split()[-1]
         except (FileNotFoundError, ProcessLookupError):
             continue
         started, nice, policy = fields[19], fields[16], fields[38]
         cpus = next(line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed:"))
-        found[f"thread {task.name} started {started}"] = f"nice={nice} policy={policy} cpus={cpus}"
+        found[f"thread {task.name} started {started}"] = (
+            f"nice={nice} policy={policy} io={_io_priority(int(task.name))} cpus={cpus} session={group}"
+        )
     return found
+
+
+def _io_priority(tid: int) -> int:
+    return int(_LIBC.syscall(_IOPRIO_GET, _WHO_PROCESS, tid))
 
 
 def _cpu_s(target: int | Path) -> float:

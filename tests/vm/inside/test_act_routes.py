@@ -8,94 +8,25 @@ import textwrap
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from brainkernel.act.enforcer import Permissions
-from brainkernel.act.limiter import Applied, Limiter, NotApplied, Released, release_everything
-from brainkernel.act.procfs import read_member
-from brainkernel.clock import SystemClock
-from brainkernel.model import Action, Decision, DecisionKind, Limit, ReleaseResult, Route
-from support.nouns import a_suspect, a_verdict
+from brainkernel.act.limiter import NotApplied, Released, release_everything
+from brainkernel.model import Limit, ReleaseResult, Route
 
+from vm.inside.act import QUOTA, STATE_DIR, WEIGHT, acting
 from vm.inside.cgroups import cgroup_values, changes, settings_of
 from vm.inside.hogs import quota_pct_of
-from vm.inside.processes import PROC, cgroup_of, cpu_pct_of, exe_of, is_running
+from vm.inside.processes import cgroup_of, cpu_pct_of, is_running
 from vm.inside.sessions import a_login_session
 from vm.inside.systemd import cgroup_dir_of, drop_ins_of, property_of
-from vm.inside.units import HOG, VICTIM, a_unit, pids_in
+from vm.inside.units import HOG, a_unit, pids_in
 from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STATE_DIR = Path("/var/lib/brainkernel-act")
-QUOTA = Limit(cpu_quota_pct=20)
-WEIGHT = Limit(cpu_weight=20)
-LEASE_NS = 600_000_000_000
 USER_BUS = ("runuser", "-u", "alice", "--", "env", "XDG_RUNTIME_DIR=/run/user/1000")
-
-
-class Act:
-    """A limiter, asked and answered synchronously."""
-
-    def __init__(self) -> None:
-        self.limiter = Limiter(STATE_DIR, Permissions(lambda exe, unit: ""), SystemClock())
-        self.seen: list[Any] = []
-
-    def apply(self, pid: int, limit: Limit = QUOTA, *, action_id: int = 1, lease_ns: int = LEASE_NS) -> Applied | NotApplied:
-        member = read_member(PROC, pid)
-        assert member is not None
-        decision = Decision(
-            id=action_id,
-            time_ns=0,
-            suspect=a_suspect(key=member.key),
-            verdict=a_verdict(),
-            kind=DecisionKind.LIMIT,
-            reason="a test",
-            limit=limit,
-            acts=True,
-            lease_ns=lease_ns,
-        )
-        self.limiter.apply(decision)
-        answer: Applied | NotApplied = self.answer(Applied, NotApplied)
-        return answer
-
-    def applied(self, pid: int, limit: Limit = QUOTA, *, lease_ns: int = LEASE_NS) -> Action:
-        answer = self.apply(pid, limit, lease_ns=lease_ns)
-        assert isinstance(answer, Applied), answer
-        return answer.action
-
-    def step(self, limit: Limit) -> Action:
-        self.limiter.step(1, limit, time.clock_gettime_ns(time.CLOCK_BOOTTIME) + LEASE_NS)
-        answer = self.answer(Applied, NotApplied)
-        assert isinstance(answer, Applied), answer
-        return answer.action
-
-    def release(self) -> ReleaseResult:
-        self.limiter.release(1, "a test")
-        released: Released = self.answer(Released)
-        return released.result
-
-    def answer(self, *kinds: type) -> Any:
-        def find() -> Any:
-            self.seen += self.limiter.results()
-            return next((result for result in self.seen if isinstance(result, kinds)), None)
-
-        found = wait_until(find, f"one of {kinds}, and not {self.seen}", within_s=30)
-        self.seen.remove(found)
-        return found
-
-
-@contextmanager
-def acting() -> Iterator[Act]:
-    """A limiter that is ended as an agent ends: everything released, then closed."""
-    act = Act()
-    try:
-        yield act
-    finally:
-        act.limiter.release_all("the test ended", 30)
-        act.limiter.close()
 
 
 @contextmanager
@@ -222,23 +153,6 @@ def test_a_user_service_is_limited_by_its_users_manager() -> None:
         output_of("systemctl", "stop", "user-1000.slice")
 
 
-def test_a_service_that_runs_others_work_is_refused() -> None:
-    """A hog among other programs of one service: neither they nor their sandbox are touched."""
-    script = f"{HOG} >/dev/null & exec {VICTIM} >/dev/null"
-    output_of("systemd-run", "--quiet", "--collect", "--unit=act-shared.service", "/bin/sh", "-c", script)
-    try:
-        main_pid = _main_pid("act-shared.service")
-        pids = wait_until(
-            lambda: [p for p in pids_in(cgroup_dir_of("act-shared.service")) if p != main_pid and exe_of(p) == str(HOG)], "both programs"
-        )
-        with acting() as act:
-            answer = act.apply(pids[0])
-        assert isinstance(answer, NotApplied)
-        assert answer.refusal.rule == "shared_service"
-    finally:
-        output_of("systemctl", "stop", "act-shared.service")
-
-
 def test_a_unit_with_an_administrators_limit_is_refused() -> None:
     """Somebody decided already."""
     with a_unit(loops=1) as unit, acting() as act:
@@ -320,7 +234,7 @@ def test_what_a_killed_agent_left_is_released_from_the_ledger(place: str) -> Non
         pid = unit.pids[0] if place == "unit" else session.hog
         killed = f"""
             import os
-            from vm.inside.test_act_routes import Act
+            from vm.inside.act import Act
             act = Act()
             act.applied({pid})
             os.kill(os.getpid(), 9)
