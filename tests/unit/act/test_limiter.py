@@ -193,7 +193,10 @@ def test_a_changed_value_ends_the_limit_by_itself(daemon: Daemon) -> None:
 def test_what_was_written_past_systemd_is_reported_once_and_taken_back_at_the_end(daemon: Daemon) -> None:
     """It stays theirs while we run; systemd's memory of ours goes with us."""
     daemon.applied()
-    (daemon.stage.fake.dir_of("/system.slice/hog.service") / "cpu.max").write_text("50000 100000\n")
+    file = daemon.stage.fake.dir_of("/system.slice/hog.service") / "cpu.max"
+    whole = file.with_suffix(".new")
+    whole.write_text("50000 100000\n")
+    whole.rename(file)  # the kernel takes a value whole, and the limiter looks all the time
     assert daemon.next(Released).result is ReleaseResult.FOREIGN
 
     left = daemon.limiter.release_all("the agent stops", 20)
