@@ -39,7 +39,7 @@ PRECISION = {
 }  # fmt: skip
 HARM_MAX = 0.005  # of protected programs called background, bloatware or suspicious
 SLOWED = (Category.BACKGROUND, Category.BLOATWARE, Category.SUSPICIOUS)
-LOWEST = {Category.SUSPICIOUS: 0.97, Category.BACKGROUND: 0.85, Category.BLOATWARE: 0.85}
+LOWEST = {Category.SUSPICIOUS: 0.98, Category.BACKGROUND: 0.85, Category.BLOATWARE: 0.85}
 NEVER = 2.0
 SUSPICIOUS = CLASSES.index(Category.SUSPICIOUS)
 
