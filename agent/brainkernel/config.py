@@ -130,10 +130,10 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     deadline_ms: Annotated[int, Meta(ge=50), _setting("an answer later than this only goes into the cache")] = 3000
     batch_size: Annotated[int, Meta(ge=1, le=8), _setting("programs per question")] = 8
     groq_tokens_per_minute: Annotated[Count, _setting("rate limit of your Groq account, 6000 on its free tier; 0: none")] = 6000
-    groq_dollars_per_million_in: Annotated[Price, _setting("price of a million tokens sent, for brainkernel_llm_cost_dollars")] = 0.05
-    groq_dollars_per_million_out: Annotated[Price, _setting("price of a million tokens received")] = 0.08
-    tokens_per_hour: Annotated[Count, _setting("hard stop")] = 200_000
-    tokens_per_day: Annotated[Count, _setting("hard stop")] = 2_000_000
+    tokens_per_hour: Annotated[Count, _setting("hard stop, over restarts too")] = 200_000
+    tokens_per_day: Annotated[Count, _setting("hard stop, over restarts too")] = 2_000_000
+    groq_dollars_per_million_in: Annotated[Price, _setting("what a million tokens sent cost you; 0, as _out: by the shipped price list")] = 0.0
+    groq_dollars_per_million_out: Annotated[Price, _setting("what a million tokens received cost you")] = 0.0
     cache_days: Annotated[float, Meta(gt=0), _setting("how long an LLM's verdict is kept")] = 30.0
 
 

@@ -62,7 +62,9 @@ LLM_QUESTIONS = _counter("llm_questions", "Batches of programs put to the gatewa
 LLM_SECONDS = Metric("brainkernel_llm_seconds", MetricKind.HISTOGRAM, "Time of one LLM call.", ("backend",))
 LLM_CALLS = _counter("llm_calls", "LLM calls by backend and result.", "backend", "result")
 LLM_TOKENS = _counter("llm_tokens", "Tokens sent to and received from the LLM.", "backend", "direction")
-LLM_COST = _counter("llm_cost_dollars", "Price of the tokens, by llm.groq_dollars_per_million_*; a local model costs nothing.", "backend")
+LLM_COST = _counter(
+    "llm_cost_dollars", "What LLM calls cost, in US dollars; a model without a known price counts nothing.", "backend", "model"
+)
 LLM_FAILURES = _counter("llm_failures", "LLM answers not used, by cause.", "backend", "cause")
 PROTOCOL_ERRORS = _counter("protocol_errors", "Messages dropped at a socket, by socket and cause.", "socket", "cause")
 DAEMON_CONNECTED = _gauge("daemon_connected", "1 while the gateway's link to the daemon stands.")

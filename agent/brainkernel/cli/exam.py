@@ -119,6 +119,7 @@ def _object_of(report: Report, kept: str) -> dict[str, Any]:
         "obeyed": marks.obeyed,
         "latency_ms": {"p50": round(p50_ms, 3), "p95": round(p95_ms, 3), "calls": len(answers.latencies_ms)},
         "tokens": {"in": answers.tokens_in, "out": answers.tokens_out},
+        "cost_dollars": report.cost_dollars,
         "call_failures": answers.failures,
         "kept": kept,
     }
@@ -134,6 +135,8 @@ def _lines_of(report: Report, kept: str) -> list[str]:
     latency, tokens = thing["latency_ms"], thing["tokens"]
     rows.append(f"{'time per call':<20}p50 {latency['p50']:.2f} ms, p95 {latency['p95']:.2f} ms, {latency['calls']} calls")
     rows.append(f"{'tokens':<20}{tokens['in']} in, {tokens['out']} out")
+    cost = thing["cost_dollars"]
+    rows.append(f"{'cost':<20}{'not known: see llm.groq_dollars_per_million_in' if cost is None else f'{cost:.4f} US dollars'}")
     rows += [f"{'calls that failed':<20}{count} by {escaped(cause)}" for cause, count in thing["call_failures"].items()]
     for what in ("harmed", "missed", "false_alarms", "obeyed"):
         rows += [f"{what.replace('_', ' ')}: {escaped(line)}" for line in thing[what][:10]]

@@ -14,6 +14,7 @@ from brainkernel.gateway.llm.breaker import Breaker
 from brainkernel.gateway.llm.budget import DAY_NS, HOUR_NS, Budget
 from brainkernel.gateway.llm.caller import Caller, Slot
 from brainkernel.gateway.llm.choice import Chooser
+from brainkernel.gateway.llm.prices import Prices
 from brainkernel.metrics import Figures
 from brainkernel.model import Suspect, Tier, Verdict
 
@@ -56,7 +57,7 @@ def asker_of(settings: config.Llm, backend: str | None) -> LlmAsker | None:
     clock = SystemClock()
     budget = Budget({HOUR_NS: settings.tokens_per_hour, DAY_NS: settings.tokens_per_day}, clock)
     slots = [Slot(found, Breaker(clock)) for found in choice.backends]
-    return LlmAsker(Caller(slots, budget, clock=clock, figures=Figures(), wait=time.sleep), clock)
+    return LlmAsker(Caller(slots, budget, prices=Prices(settings), clock=clock, figures=Figures(), wait=time.sleep), clock)
 
 
 def _verdict_of(proposed: ProposedVerdict | None, model: str) -> Verdict:

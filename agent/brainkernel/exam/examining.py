@@ -13,6 +13,7 @@ from brainkernel.classify.ruleset import load
 from brainkernel.classify.tiers import RulesTier, classify
 from brainkernel.exam.marking import Marks, marked
 from brainkernel.exam.sitting import Answers, sitting
+from brainkernel.gateway.llm.prices import Prices
 from brainkernel.gateway.llm.prompt import PROMPT_VERSION
 from brainkernel.model import ExamResult, Verdict
 
@@ -33,6 +34,7 @@ class Report:
     result: ExamResult
     marks: Marks
     answers: Answers
+    cost_dollars: float | None  # None: nobody knows this model's price
 
     @property
     def latency_ms(self) -> tuple[float, float]:
@@ -64,7 +66,9 @@ def examine(paper: Paper, tasks: Sequence[Task], settings: Llm, clock: Clock, pr
         measures=marks.measures,
         paper=paper.digest,
     )
-    return Report(result=result, marks=marks, answers=answers)
+    price = Prices(settings).of(answers.backend, answers.model)
+    cost_dollars = None if price is None else price.of(answers.tokens_in, answers.tokens_out)
+    return Report(result=result, marks=marks, answers=answers, cost_dollars=cost_dollars)
 
 
 def with_model(settings: Llm, backend: str | None, model: str | None) -> Llm:

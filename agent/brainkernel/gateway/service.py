@@ -22,10 +22,12 @@ from brainkernel.gateway import privileges
 from brainkernel.gateway.daemon_link import DaemonLink
 from brainkernel.gateway.llm.breaker import Breaker, BreakerState
 from brainkernel.gateway.llm.budget import DAY_NS, HOUR_NS, MINUTE_NS, Budget
-from brainkernel.gateway.llm.caller import Caller, Price, Result, Slot
+from brainkernel.gateway.llm.caller import Caller, Result, Slot
 from brainkernel.gateway.llm.choice import Choice, Chooser
 from brainkernel.gateway.llm.failure import Cause
 from brainkernel.gateway.llm.groq import Groq
+from brainkernel.gateway.llm.prices import Prices
+from brainkernel.gateway.llm.spendingfile import SpendingFile
 from brainkernel.gateway.notify.channels import read_urls
 from brainkernel.gateway.notify.post import Post
 from brainkernel.gateway.prometheus import SharedFigures, resident_bytes, text_of
@@ -112,7 +114,9 @@ class Gateway:
         self._choice = Choice((), "still looking")
         self._local_only = False
         self._slots: dict[tuple[str, str], Slot] = {}
-        self._budget = Budget({HOUR_NS: settings.llm.tokens_per_hour, DAY_NS: settings.llm.tokens_per_day}, self._clock)
+        limits = {HOUR_NS: settings.llm.tokens_per_hour, DAY_NS: settings.llm.tokens_per_day}
+        self._budget = Budget(limits, self._clock, SpendingFile(state_dir, self._clock, say))
+        self._prices = Prices(settings.llm)
         self._caller = self._caller_of(self._choice)
         self._waiting: queue.Queue[tuple[Ask, int]] = queue.Queue(WAITING_MAX)
         self._statm = Path("/proc/self/statm")
@@ -261,15 +265,11 @@ class Gateway:
             for backend in choice.backends
             if not (self._local_only and isinstance(backend, Groq))
         ]
-        return Caller(slots, self._budget, clock=self._clock, figures=self.figures, wait=self.stop.wait)
+        return Caller(slots, self._budget, prices=self._prices, clock=self._clock, figures=self.figures, wait=self.stop.wait)
 
     def _slot_of(self, backend: Backend) -> Slot:
-        settings = self._settings
-        if not isinstance(backend, Groq):
-            return Slot(backend, Breaker(self._clock))
-        rate = settings.groq_tokens_per_minute
-        price = Price(settings.groq_dollars_per_million_in, settings.groq_dollars_per_million_out)
-        return Slot(backend, Breaker(self._clock), Budget({MINUTE_NS: rate}, self._clock) if rate else None, price=price)
+        rate = self._settings.groq_tokens_per_minute if isinstance(backend, Groq) else 0
+        return Slot(backend, Breaker(self._clock), Budget({MINUTE_NS: rate}, self._clock) if rate else None)
 
 
 def _say(text: str) -> None:

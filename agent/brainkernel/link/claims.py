@@ -17,7 +17,7 @@ def claims_of(use: GatewayUse) -> metrics.Figures:
     figures = metrics.Figures()
     figures.set(metrics.CPU_SECONDS, use.cpu_s, "gateway")
     figures.set(metrics.RESIDENT_BYTES, use.resident_bytes, "gateway")
-    figures.set(metrics.LLM_COST, use.cost_dollars, BACKEND)
+    figures.set(metrics.LLM_COST, use.cost_dollars, BACKEND, "")
     for metric, counts in ((metrics.LLM_CALLS, use.calls), (metrics.LLM_FAILURES, use.failures), (metrics.LLM_TOKENS, use.tokens)):
         for name, count in counts.items():
             figures.set(metric, count, BACKEND, name)

@@ -2,10 +2,87 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from brainkernel.clock import SimulatedClock
 from brainkernel.gateway.llm.budget import DAY_NS, HOUR_NS, MINUTE_NS, Budget
+from brainkernel.gateway.llm.spendingfile import FILE_NAME, SpendingFile
 from hypothesis import given
 from hypothesis import strategies as st
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+WALL_NS = 1_700_000_000 * 10**9
+
+
+def a_host(uptime_ns: int = 0, wall_ns: int = WALL_NS) -> SimulatedClock:
+    return SimulatedClock(now_boot_ns=uptime_ns, offset_to_wall_ns=wall_ns - uptime_ns)
+
+
+def a_budget(directory: Path, clock: SimulatedClock) -> Budget:
+    said: list[str] = []
+    budget = Budget({HOUR_NS: 1000, DAY_NS: 1500}, clock, SpendingFile(directory, clock, said.append))
+    assert not said
+    return budget
+
+
+def test_budget_holds_over_a_restart(tmp_path: Path) -> None:
+    """A gateway that is killed between two calls, or during one, does not get its tokens back, not even by a reboot."""
+    before = a_budget(tmp_path, a_host(uptime_ns=10**15))
+    settled = before.reserve(900)
+    assert settled
+    before.settle(settled, 300)
+    assert before.reserve(500)  # under way when the host goes down
+
+    after = a_budget(tmp_path, a_host(uptime_ns=0, wall_ns=WALL_NS + 10 * MINUTE_NS))
+
+    assert after.spent(HOUR_NS) == 800
+    assert after.reserve(201) is None
+    assert after.reserve(200)
+
+
+def test_budget_is_free_again_a_day_after_a_restart(tmp_path: Path) -> None:
+    """What was spent leaves the hour, then the day, by the clock on the wall."""
+    assert a_budget(tmp_path, a_host()).reserve(1000)
+
+    clock = a_host(wall_ns=WALL_NS + HOUR_NS + MINUTE_NS)
+    assert a_budget(tmp_path, clock).spent(DAY_NS) == 1000
+    assert a_budget(tmp_path, clock).reserve(501) is None
+    assert a_budget(tmp_path, clock).reserve(500)
+    assert a_budget(tmp_path, a_host(wall_ns=WALL_NS + DAY_NS + 2 * MINUTE_NS)).spent(DAY_NS) == 500
+
+
+def test_budget_takes_what_lies_in_the_future_for_spent_now(tmp_path: Path) -> None:
+    """Setting the clock back is no way to more tokens."""
+    assert a_budget(tmp_path, a_host()).reserve(1000)
+
+    assert a_budget(tmp_path, a_host(wall_ns=WALL_NS - 30 * DAY_NS)).reserve(1) is None
+
+
+@given(st.binary(max_size=400))
+def test_spending_file_takes_any_content(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    """A damaged file neither raises nor makes the budget larger than its limit."""
+    directory = tmp_path_factory.mktemp("spending")
+    (directory / FILE_NAME).write_bytes(content)
+
+    budget = a_budget(directory, a_host())
+
+    assert budget.reserve(1001) is None
+
+
+def test_spending_file_does_without_a_place(tmp_path: Path) -> None:
+    """Where nothing can be written, the budget holds until the end of the process, and it is said."""
+    (tmp_path / "taken").write_text("")
+    said: list[str] = []
+
+    file = SpendingFile(tmp_path / "taken", SimulatedClock(), said.append)
+    file.add(7)
+
+    assert [tokens for _, tokens in file.spent()] == [7]
+    assert "begins anew" in said[0]
 
 
 def test_budget_stops_hard() -> None:

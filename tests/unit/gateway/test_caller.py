@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from brainkernel import metrics
 from brainkernel.clock import SimulatedClock
+from brainkernel.config import Llm
 from brainkernel.gateway.llm.backend import RawAnswer
 from brainkernel.gateway.llm.breaker import FAILURES_TO_OPEN, Breaker
 from brainkernel.gateway.llm.budget import HOUR_NS, MINUTE_NS, Budget
 from brainkernel.gateway.llm.caller import RATE_LIMIT_REST_S, Caller, Result, Slot
 from brainkernel.gateway.llm.failure import Cause, LlmError
+from brainkernel.gateway.llm.prices import Prices
 from brainkernel.link.messages import ProposedVerdict, Usage
 from brainkernel.model import Category
 from support.questions import a_question, an_answer, an_entry
@@ -56,6 +58,7 @@ class Bench:
         self.clock = SimulatedClock(now_boot_ns=10**12)
         self.figures = metrics.Figures()
         self.budget = Budget({HOUR_NS: 100_000}, self.clock)
+        self.prices = Prices(Llm())
         self.waits_s: list[float] = []
         self.slots: list[Slot] = []
 
@@ -65,7 +68,9 @@ class Bench:
         return backend
 
     def ask(self, count: int = 1, deadline_s: float = 3, grace_s: float = 20) -> Result:
-        caller = Caller(self.slots, self.budget, clock=self.clock, figures=self.figures, wait=self._wait, jitter=lambda: 0.5)
+        caller = Caller(
+            self.slots, self.budget, prices=self.prices, clock=self.clock, figures=self.figures, wait=self._wait, jitter=lambda: 0.5
+        )
         soft_ns = self.clock.boot_ns() + int(deadline_s * S)
         return caller.ask([a_question()] * count, soft_ns=soft_ns, hard_ns=soft_ns + int(grace_s * S))
 
@@ -239,3 +244,13 @@ def test_caller_opens_the_breaker_and_closes_it_again(bench: Bench) -> None:
     bench.clock.now_boot_ns += 15 * S
     assert bench.ask().verdicts == (GOOD,)
     assert bench.ask().verdicts == (GOOD,)
+
+
+def test_caller_meters_what_a_cloud_model_costs(bench: Bench) -> None:
+    """300 tokens in and 40 out at the listed price; what runs on the own machine costs nothing."""
+    groq = bench.add(an_answer(), name="groq")
+    groq.model = "llama-3.1-8b-instant"
+
+    bench.ask()
+
+    assert bench.figures.value(metrics.LLM_COST, "groq", "llama-3.1-8b-instant") == pytest.approx((300 * 0.05 + 40 * 0.08) / 1e6)

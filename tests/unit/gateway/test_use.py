@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 from brainkernel import metrics
 from brainkernel.errors import ProtocolError
-from brainkernel.gateway.llm.caller import Price
 from brainkernel.gateway.llm.failure import Cause
+from brainkernel.gateway.llm.prices import Price
 from brainkernel.gateway.use import use_of
 from brainkernel.link.claims import claims_of
 from brainkernel.link.frames import decode, frame_of
@@ -27,7 +27,7 @@ def counted(calls: int) -> Figures:
         figures.add(metrics.LLM_CALLS, backend, "ok", by=calls)
         figures.add(metrics.LLM_TOKENS, backend, "in", by=100 * calls)
     figures.add(metrics.LLM_FAILURES, "groq", "timeout", by=2)
-    figures.add(metrics.LLM_COST, "groq", by=Price(0.05, 0.08).of(1_000_000, 1_000_000))
+    figures.add(metrics.LLM_COST, "groq", "m", by=Price(0.05, 0.08).of(1_000_000, 1_000_000))
     return figures
 
 
@@ -71,9 +71,3 @@ def test_use_names_every_cause_there_is_and_no_other() -> None:
     assert set(get_args(FailureCause)) == {cause.value for cause in Cause}
     with pytest.raises(ProtocolError):
         decode(honest[4:].replace(b"timeout", b"madeup!"), kind)
-
-
-def test_price_is_that_of_both_directions() -> None:
-    """Dollars per million tokens."""
-    assert Price(0.05, 0.08).of(2_000_000, 500_000) == pytest.approx(0.14)
-    assert Price().of(10, 10) == 0

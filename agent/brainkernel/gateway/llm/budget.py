@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from brainkernel.clock import Clock
+    from brainkernel.gateway.llm.spendingfile import SpendingFile
 
 MINUTE_NS = 60 * 1_000_000_000
 HOUR_NS = 60 * MINUTE_NS
@@ -23,6 +24,7 @@ class Spending:
 
     at_ns: int
     tokens: int
+    minute: int = 0  # of the file, where there is one
 
 
 class Budget:
@@ -32,13 +34,16 @@ class Budget:
     it reserved. A limit of 0 means none may be spent.
     """
 
-    def __init__(self, limits: Mapping[int, int], clock: Clock) -> None:
-        """`limits`: window in nanoseconds -> tokens."""
+    def __init__(self, limits: Mapping[int, int], clock: Clock, file: SpendingFile | None = None) -> None:
+        """`limits`: window in nanoseconds -> tokens. What `file` holds of the time before counts as spent, and it learns of all that is spent."""
         self._limits = dict(limits)
         self._longest_ns = max(limits, default=0)
         self._clock = clock
         self._lock = threading.Lock()
-        self._spendings: deque[Spending] = deque()
+        self._file = file
+        now_ns = clock.boot_ns()
+        before = sorted(file.spent(), reverse=True) if file is not None else ()
+        self._spendings = deque(Spending(now_ns - age_ns, tokens) for age_ns, tokens in before)
 
     def reserve(self, tokens: int) -> Spending | None:
         """Set `tokens` aside, or None if some window has no room for them."""
@@ -48,12 +53,16 @@ class Budget:
             if any(self._spent(window, now_ns) + tokens > limit for window, limit in self._limits.items()):
                 return None
             spending = Spending(now_ns, tokens)
+            if self._file is not None:
+                spending.minute = self._file.add(tokens)  # before the call: a crash during it must not give its tokens back
             self._spendings.append(spending)
             return spending
 
     def settle(self, spending: Spending, tokens: int) -> None:
         """Replace what was reserved by what was spent."""
         with self._lock:
+            if self._file is not None and tokens != spending.tokens:
+                self._file.add(tokens - spending.tokens, spending.minute)
             spending.tokens = tokens
 
     def wait_ns(self, tokens: int) -> int | None:

@@ -19,24 +19,14 @@ if TYPE_CHECKING:
     from brainkernel.clock import Clock
     from brainkernel.gateway.llm.breaker import Breaker
     from brainkernel.gateway.llm.budget import Budget
+    from brainkernel.gateway.llm.prices import Prices
 
 ATTEMPTS_MAX = 3
 FIRST_BACKOFF_S = 0.1
 RATE_LIMIT_REST_S = 10.0  # when a server says "too many" without saying for how long
 CHARS_PER_TOKEN = 2  # paths and options tokenize badly; measured 2.4 and more, and a reservation must not be too low
+_LABEL_CHARS = 96
 _S = 1_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """Dollars per million tokens."""
-
-    sent: float = 0.0
-    received: float = 0.0
-
-    def of(self, tokens_in: int, tokens_out: int) -> float:
-        """What a call cost, in dollars."""
-        return (tokens_in * self.sent + tokens_out * self.received) / 1e6
 
 
 @dataclass(slots=True)
@@ -46,7 +36,6 @@ class Slot:
     backend: Backend
     breaker: Breaker
     rate: Budget | None = None
-    price: Price = Price()
     rests_until_ns: int = 0
 
 
@@ -77,6 +66,7 @@ class Caller:
         slots: Sequence[Slot],
         budget: Budget,
         *,
+        prices: Prices,
         clock: Clock,
         figures: metrics.Figures,
         wait: Callable[[float], object],
@@ -85,6 +75,7 @@ class Caller:
         """`wait` sleeps for some seconds (and may end early); `jitter` gives 0..1; `figures` must bear several threads."""
         self.slots = tuple(slots)
         self._budget = budget
+        self._prices = prices
         self._clock = clock
         self._figures = figures
         self._wait = wait
@@ -176,11 +167,9 @@ class Caller:
             return error, 0 if refused else job.tokens_max
         tokens = (raw.tokens_in + raw.tokens_out) or job.tokens_max
         job.usages.append(self._usage_of(backend, raw, began_ns))
+        self._note_cost(backend, raw)
         reading = read_answer(raw.text, job.count)
         self._note_call(backend, "failed" if reading.empty else "ok", began_ns)
-        self._figures.add(metrics.LLM_TOKENS, backend.name, "in", by=raw.tokens_in)
-        self._figures.add(metrics.LLM_TOKENS, backend.name, "out", by=raw.tokens_out)
-        self._figures.add(metrics.LLM_COST, backend.name, by=slot.price.of(raw.tokens_in, raw.tokens_out))
         if reading.empty:
             slot.breaker.failed()
             return LlmError(reading.cause or Cause.WRONG_SCHEMA), tokens
@@ -192,6 +181,13 @@ class Caller:
     def _note_call(self, backend: Backend, result: str, began_ns: int) -> None:
         self._figures.add(metrics.LLM_CALLS, backend.name, result)
         self._figures.observe(metrics.LLM_SECONDS, (self._clock.boot_ns() - began_ns) / _S, backend.name)
+
+    def _note_cost(self, backend: Backend, raw: RawAnswer) -> None:
+        self._figures.add(metrics.LLM_TOKENS, backend.name, "in", by=raw.tokens_in)
+        self._figures.add(metrics.LLM_TOKENS, backend.name, "out", by=raw.tokens_out)
+        price = self._prices.of(backend.name, backend.model)
+        if price is not None:
+            self._figures.add(metrics.LLM_COST, backend.name, backend.model[:_LABEL_CHARS], by=price.of(raw.tokens_in, raw.tokens_out))
 
     def _usage_of(self, backend: Backend, raw: RawAnswer, began_ns: int) -> Usage:
         latency_ns = self._clock.boot_ns() - began_ns
