@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.asking import Asking
     from brainkernel.clock import Clock
     from brainkernel.control import ControlServer
+    from brainkernel.foreseeing import Foreseeing
     from brainkernel.healing import Healing
     from brainkernel.judging import Judging
     from brainkernel.limits import Limits
@@ -67,6 +68,7 @@ class Parts:
     alerting: Alerting
     processes: Processes
     measuring: Measuring
+    foreseeing: Foreseeing
     report: Report
     reload: Callable[[], None]
     improve: Callable[[], None]  # learn a little, and see to the versions
@@ -121,6 +123,7 @@ class Agent:
         self._p.judging.tick(self._p.chosen.loader.counters().lost)
         self._p.alerting.tick()
         self._p.measuring.tick()
+        self._p.foreseeing.tick()
         self._p.improve()
         self._p.flush()
         self._p.store.flush()
@@ -156,6 +159,7 @@ class Agent:
             self._p.pressure.trigger.close()
         self._p.limiter.close()
         self._p.measuring.close()
+        self._p.foreseeing.save()
         self._p.store.close()
         self._p.close()
 
@@ -184,6 +188,7 @@ class Agent:
             budgets=status.budgets_of(self._p.judging.budgets),
             strategy=self._p.oversight.strategy(),
             latencies=status.latencies_of(self._p.judging.latencies),
+            cache=status.cache_of(self._p.figures),
         )
 
     def summary(self) -> control.Summary:

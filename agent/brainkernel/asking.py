@@ -35,6 +35,7 @@ NO_BACKEND = "none"
 class _Waiting:
     suspect: Suspect
     since_ns: int
+    for_cache: bool = False  # nobody waits for the answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,13 @@ class Asking:
         if not self.available or len(self._waiting) >= WAITING_MAX:
             return False
         self._waiting.append(_Waiting(suspect, self._clock.boot_ns()))
+        return True
+
+    def refresh(self, suspect: Suspect) -> bool:
+        """Ask about a suspect for the cache alone; False while nobody could answer, or somebody waits for an answer."""
+        if not self.available or self.busy:
+            return False
+        self._waiting.append(_Waiting(suspect, self._clock.boot_ns(), for_cache=True))
         return True
 
     def collect(self) -> list[tuple[Suspect, Verdict]]:
@@ -139,7 +147,7 @@ class Asking:
             del self._waiting[: len(batch)]
             identifier = self._asker.ask([question_of(w.suspect) for w in batch], self.config.deadline_ms)
             if identifier is None:
-                unsent += [(w.suspect, Verdict.unknown("the LLM could not be asked")) for w in batch]
+                unsent += [(w.suspect, Verdict.unknown("the LLM could not be asked")) for w in batch if not w.for_cache]
             else:
                 self._batches[identifier] = _Batch(batch, now_ns)
         return unsent
@@ -149,7 +157,7 @@ class Asking:
         self._forget_before(now_ns - LATE_KEPT_NS)
         batch = self._batches.pop(outcome.id) if outcome.gateway_gone else self._batches[outcome.id]
         cause = "the gateway went away" if outcome.gateway_gone else f"the LLM did not answer within {self.config.deadline_ms} ms"
-        return [(_timed(w, batch, now_ns), Verdict.unknown(cause)) for w in batch.waiting]
+        return [(_timed(w, batch, now_ns), Verdict.unknown(cause)) for w in batch.waiting if not w.for_cache]
 
     def _forget_before(self, sent_ns: int) -> None:
         for identifier in [i for i, batch in self._batches.items() if batch.sent_ns < sent_ns]:
@@ -166,7 +174,9 @@ class Asking:
         for suspect, verdict in judged:
             if verdict.category is not Category.UNKNOWN:
                 self._remember(suspect, verdict)
-        return [] if isinstance(outcome, Late) else judged
+        if isinstance(outcome, Late):
+            return []
+        return [one for one, waiting in zip(judged, batch.waiting, strict=True) if not waiting.for_cache]
 
     def _verdict_of(self, proposed: ProposedVerdict | None, usage: Usage | None, failure: str) -> Verdict:
         if proposed is None:

@@ -132,9 +132,14 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     groq_tokens_per_minute: Annotated[Count, _setting("rate limit of your Groq account, 6000 on its free tier; 0: none")] = 6000
     tokens_per_hour: Annotated[Count, _setting("hard stop, over restarts too")] = 200_000
     tokens_per_day: Annotated[Count, _setting("hard stop, over restarts too")] = 2_000_000
-    groq_dollars_per_million_in: Annotated[Price, _setting("what a million tokens sent cost you; 0, as _out: by the shipped price list")] = 0.0
+    groq_dollars_per_million_in: Annotated[
+        Price, _setting("what a million tokens sent cost you; 0, as _out: by the shipped price list")
+    ] = 0.0
     groq_dollars_per_million_out: Annotated[Price, _setting("what a million tokens received cost you")] = 0.0
     cache_days: Annotated[float, Meta(gt=0), _setting("how long an LLM's verdict is kept")] = 30.0
+    refreshes_per_hour: Annotated[
+        Count, _setting("verdicts of programs that are likely to come, asked for again before they expire; 0: none")
+    ] = 12
 
 
 class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

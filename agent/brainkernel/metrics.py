@@ -86,7 +86,8 @@ DECISION_SECONDS = Metric(
 LATENCY = _gauge(
     "latency_window_seconds", "Latency over the last 5 minutes, by stage, by tier (total), by backend (LLM).", "of", "name", "figure"
 )
-CACHE_LOOKUPS = _counter("cache_lookups", "Lookups in the verdict cache by result.", "result")
+CACHE_LOOKUPS = _counter("cache_lookups", "Lookups in the verdict cache: hit, miss, or foreseen (a hit by a refresh in time).", "result")
+CACHE_REFRESHES = _counter("cache_refreshes", "Verdicts asked for again before they expired, since their programs were likely to come.")
 ANOMALIES = _counter("anomalies", "Times one of our own figures left what it is used to.", "figure")
 HOST_CPU = _gauge("host_cpu_ratio", "Share of the host's CPU time in use, over the last second.")
 HOST_MEMORY = _gauge("host_memory_bytes", "Memory of the host: total, available.", "state")

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
-from brainkernel.link.control import BudgetFigures, Counts, QualityFigure, Stability, StageFigures, StageLatency
+from brainkernel.link.control import BudgetFigures, CacheUse, Counts, QualityFigure, Stability, StageFigures, StageLatency
 from brainkernel.model import DecisionKind, ReasonCode
 
 if TYPE_CHECKING:
@@ -95,6 +95,13 @@ def budgets_of(uses: Iterable[Use]) -> tuple[BudgetFigures, ...]:
         )
         for use in uses
     )
+
+
+def cache_of(figures: Figures) -> CacheUse:
+    """How the verdict cache is used, with foresight and without."""
+    hits, misses, foreseen = (int(figures.value(metrics.CACHE_LOOKUPS, result)) for result in ("hit", "miss", "foreseen"))
+    refreshes = int(figures.value(metrics.CACHE_REFRESHES))
+    return CacheUse(lookups=hits + misses + foreseen, found=hits + foreseen, foreseen=foreseen, refreshes=refreshes)
 
 
 def latencies_of(latencies: Iterable[Latency]) -> tuple[StageLatency, ...]:

@@ -59,36 +59,53 @@ class Ends:
         return msgspec.convert(answer.result, schema)
 
 
+def measuring_of(host: Opened, daemon: DaemonEnd, directory: Path) -> Measuring:
+    series = Series(directory / "state", host.clock, pytest.fail)
+    figures = HostFigures(directory, directory / "state", daemon.figures)
+    return Measuring(figures=daemon.figures, host=figures, series=series, clock=host.clock, tell=lambda _name, text: pytest.fail(text))
+
+
+def showing_of(host: Opened, measuring: Measuring) -> Showing:
+    store = host.store
+    notices = (f"password={SECRET} cannot be read",)
+    status = Status(
+        version="1",
+        mode="observe",
+        paused=False,
+        loader="core",
+        loader_reason="",
+        uptime_s=1,
+        kernel="",
+        llm=LlmUse("none"),
+        counts=Counts(),
+        notices=notices,
+    )
+    browser = Browser(store.database, store.decisions)
+    return Showing(status=lambda: status, measuring=measuring, decisions=store.decisions, browser=browser, audit=store.audit)
+
+
+def link_of(path: Path, daemon: DaemonEnd, stop: threading.Event) -> DaemonLink:
+    return DaemonLink(
+        path,
+        daemon_uid=0,
+        on_ask=lambda ask: pytest.fail(str(ask)),
+        on_order=lambda order: pytest.fail(str(order)),
+        hello=lambda: Hello("none", "", ""),
+        figures=daemon.figures,
+        say=lambda _text: None,
+        stop=stop,
+    )
+
+
 @pytest.fixture
 def ends(tmp_path: Path) -> Iterator[Ends]:
     stop = threading.Event()
     (tmp_path / "state").mkdir()
     with opened(tmp_path / "state", decisions_max=2 * SCANNED_MAX) as host:
         daemon = DaemonEnd(tmp_path / "gateway.sock")
-        series = Series(tmp_path / "state", host.clock, pytest.fail)
-        figures = HostFigures(tmp_path, tmp_path / "state", daemon.figures)
-        measuring = Measuring(
-            figures=daemon.figures, host=figures, series=series, clock=host.clock, tell=lambda _name, text: pytest.fail(text)
-        )
-        status = Status(
-            version="1", mode="observe", paused=False, loader="core", loader_reason="", uptime_s=1, kernel="", llm=LlmUse("none"),
-            counts=Counts(), notices=(f"password={SECRET} cannot be read",),
-        )  # fmt: skip
-        browser = Browser(host.store.database, host.store.decisions)
-        showing = Showing(
-            status=lambda: status, measuring=measuring, decisions=host.store.decisions, browser=browser, audit=host.store.audit
-        )
-        daemon.asker.reads = Reads(showing.answer_to, daemon.clock)
-        link = DaemonLink(
-            tmp_path / "gateway.sock",
-            daemon_uid=0,
-            on_ask=lambda ask: pytest.fail(str(ask)),
-            on_order=lambda order: pytest.fail(str(order)),
-            hello=lambda: Hello("none", "", ""),
-            figures=daemon.figures,
-            say=lambda _text: None,
-            stop=stop,
-        )
+        measuring = measuring_of(host, daemon, tmp_path)
+        daemon.asker.reads = Reads(showing_of(host, measuring).answer_to, daemon.clock)
+        link = link_of(tmp_path / "gateway.sock", daemon, stop)
         thread = threading.Thread(target=link.run)
         thread.start()
         daemon.until(lambda: daemon.asker.hello)

@@ -55,14 +55,25 @@ class CacheTier:
 
     tier = Tier.CACHE
 
-    def __init__(self, cache: VerdictCache, may_act: Callable[[Verdict], bool] | None = None) -> None:
-        """`may_act`: whether an LLM's kept verdict may limit today; without it, what held when it was kept holds."""
+    def __init__(
+        self,
+        cache: VerdictCache,
+        may_act: Callable[[Verdict], bool] | None = None,
+        looked_up: Callable[[str, bool], None] = lambda _key, _found: None,
+    ) -> None:
+        """`may_act`: whether an LLM's kept verdict may limit today; without it, what held when it was kept holds.
+
+        `looked_up` is told of each key that was looked for, and whether there was a verdict.
+        """
         self._cache = cache
         self._may_act = may_act
+        self._looked_up = looked_up
 
     def judge(self, suspect: Suspect) -> Verdict | None:
         """Give the kept verdict, marked as coming from the cache."""
-        found = self._cache.get(cache_key(suspect))
+        key = cache_key(suspect)
+        found = self._cache.get(key)
+        self._looked_up(key, found is not None)
         if found is None:
             return None
         return Verdict(

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from brainkernel.link.control import (
         Acting,
         BudgetFigures,
+        CacheUse,
         Counts,
         Listing,
         QualityFigure,
@@ -89,6 +90,8 @@ def status_lines(status: Status, style: Style) -> list[str]:
     ]
     lines = [f"{style.paint(f'{name:<9}', 'bold')}{shown(text)}" for name, text in rows]
     lines += ["", *count_lines(status.counts)]
+    if status.cache and status.cache.lookups:
+        lines.append(cache_line(status.cache))
     if status.stages:
         lines += ["", *stage_lines(status.stages)]
     lines += budget_lines(status.budgets)
@@ -106,6 +109,12 @@ def count_lines(counts: Counts) -> list[str]:
         f"decisions {kinds}",
         f"limits    {counts.active_limits} stand, {counts.limits_applied} set, {counts.limits_released} released",
     ]
+
+
+def cache_line(cache: CacheUse) -> str:
+    """How often an earlier verdict was found, and how often it would have been without asking again in time."""
+    found, without = (100 * part / cache.lookups for part in (cache.found, cache.found - cache.foreseen))
+    return f"cache     {found:.0f} % of {cache.lookups} lookups found, {without:.0f} % without foresight ({cache.refreshes} refreshes)"
 
 
 def stage_lines(stages: Iterable[StageFigures]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from brainkernel.asking import Asking
 from brainkernel.classify.tiers import CacheTier
 from brainkernel.enrich.procfs import ProcFs
+from brainkernel.foreseeing import Foreseeing
 from brainkernel.link.asker import Asker
 from brainkernel.link.messages import GATEWAY_SOCKET
 
@@ -35,7 +36,7 @@ class Tiers:
         self._arms = arms
         self._learn = learn
         self._proc = ProcFs(ground.paths.proc)
-        self.cache = CacheTier(store.verdicts, lambda verdict: self.asking.may_act(verdict.model))
+        self.cache = CacheTier(store.verdicts, lambda verdict: self.asking.may_act(verdict.model), self._looked_up)
         self.asker = Asker(
             ground.paths.runtime_dir / GATEWAY_SOCKET,
             allows=self._is_gateway,
@@ -44,6 +45,15 @@ class Tiers:
             clock=ground.clock,
         )
         self.asking = Asking(asker=self.asker, clock=ground.clock, config=ground.config.llm, exams=store.exams, remember=self._remember)
+        self.foreseeing = Foreseeing(
+            clock=ground.clock,
+            figures=ground.figures,
+            config=lambda: self.asking.config,
+            verdicts=store.verdicts,
+            decisions=store.decisions,
+            kept=store.foresights,
+            refresh=self.asking.refresh,
+        )
 
     def in_order(self) -> tuple[tuple[str, Callable[[Suspect], Verdict | None]], ...]:
         """Give the tiers that answer at once, cheapest first."""
@@ -52,6 +62,9 @@ class Tiers:
     def configure(self, config: Config) -> None:
         """Follow a configuration that was read again; rules and model come with the version."""
         self.asking.config = config.llm
+
+    def _looked_up(self, key: str, found: bool) -> None:
+        self.foreseeing.looked_up(key, found=found)
 
     def _remember(self, suspect: Suspect, verdict: Verdict) -> None:
         self.cache.keep(suspect, verdict, self._ground.config.llm.cache_days * DAY_S)

@@ -185,7 +185,7 @@ class _Whole:
         earlier = self.store.decisions.page(500)
         table = self.senses.table
         self.processes = Processes(lambda key: known.exe if (known := table.get(key)) else "", earlier)
-        self.report = Everybody((self.report, self.alerting, self.processes))
+        self.report = Everybody((self.report, self.alerting, self.processes, self.tiers.foreseeing))
 
     def _assembled(self) -> Agent:
         self.gate = Gate(self.ground.config.gate, self.senses.baseline)
@@ -212,6 +212,7 @@ class _Whole:
                 alerting=self.alerting,
                 processes=self.processes,
                 measuring=self.measuring,
+                foreseeing=self.tiers.foreseeing,
                 report=self.report,
                 reload=self._reload,
                 improve=self.improving.tick,

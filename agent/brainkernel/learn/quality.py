@@ -77,7 +77,7 @@ class Evaluator:
 
     def add(self, judgement: Judgement) -> None:
         """Take one word about one decision."""
-        weight = self._weight_of(judgement.source)
+        weight = weight_of(judgement.source, self.config)
         words = (
             (_Question.CATEGORY, judgement.category_right),
             (_Question.ACT, judgement.act_right),
@@ -92,7 +92,7 @@ class Evaluator:
         """Take the last exam of a language model in the place of the one before: what it got right, and wrong, of its answers."""
         answered = result.asked * result.measures.get("answered", 0.0)
         right = answered * result.measures.get("accuracy", 0.0)
-        weight, place = self._weight_of(JudgementSource.EXAM), _PLACES[Measure.CORRECT_CLASSIFICATION]
+        weight, place = weight_of(JudgementSource.EXAM, self.config), _PLACES[Measure.CORRECT_CLASSIFICATION]
         for key, count, hit in ((_EXAM_RIGHT, right, True), (_EXAM_WRONG, answered - right, False)):
             self._votes.pop((key, _Question.CATEGORY), None)
             if count * weight > 0:
@@ -126,16 +126,6 @@ class Evaluator:
         if len(self._votes) > VOTES_MAX:
             self._votes.popitem(last=False)
 
-    def _weight_of(self, source: JudgementSource) -> float:
-        weights = {
-            JudgementSource.FEEDBACK: self.config.feedback_weight,
-            JudgementSource.UNDO: self.config.undo_weight,
-            JudgementSource.EFFECT: self.config.effect_weight,
-            JudgementSource.LABELS: self.config.labels_weight,
-            JudgementSource.EXAM: self.config.exam_weight,
-        }
-        return weights[source]
-
     def _rate(self, measure: Measure, window: str, hits: float, samples: float) -> Rate:
         if samples < self.config.min_samples:
             return Rate(measure=measure, window=window, samples=samples)
@@ -155,6 +145,18 @@ def _answers(question: _Question, *, right: bool, limited: bool) -> tuple[tuple[
     if limited:
         return ((wrong_limit, False), (missed_limit, False)) if right else ((wrong_limit, True),)
     return () if right else ((missed_limit, True),)
+
+
+def weight_of(source: JudgementSource, config: Quality) -> float:
+    """How much a word of this source counts."""
+    weights = {
+        JudgementSource.FEEDBACK: config.feedback_weight,
+        JudgementSource.UNDO: config.undo_weight,
+        JudgementSource.EFFECT: config.effect_weight,
+        JudgementSource.LABELS: config.labels_weight,
+        JudgementSource.EXAM: config.exam_weight,
+    }
+    return weights[source]
 
 
 def wilson(hits: float, samples: float) -> tuple[float, float]:

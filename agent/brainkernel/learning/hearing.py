@@ -9,6 +9,7 @@ from brainkernel.classify.features import traits_of
 from brainkernel.classify.model import CLASSES, may_be_judged
 from brainkernel.decide.simulation import PROTECTED
 from brainkernel.learn import caution
+from brainkernel.learn.quality import weight_of
 from brainkernel.model import Category, JudgementSource
 from brainkernel.store import KeptWord
 
@@ -32,7 +33,7 @@ def act_word_of(decision: Decision, judgement: Judgement, weights: Quality) -> K
         occasion=decision.id,
         subject=caution.subject_of(decision.suspect),
         label=caution.RIGHT if limit_right else caution.WRONG,
-        weight=_weight_of(judgement.source, weights),
+        weight=weight_of(judgement.source, weights),
         protected=decision.verdict.category in PROTECTED or judgement.label in PROTECTED,
         traits=caution.traits_of(decision.suspect, decision.verdict, decision.symptom),
     )
@@ -40,7 +41,7 @@ def act_word_of(decision: Decision, judgement: Judgement, weights: Quality) -> K
 
 def category_word_of(decision: Decision, judgement: Judgement, weights: Quality, rules: RuleSet) -> KeptWord | None:
     """What a program is in a person's eyes; None where nothing was said of that."""
-    weight = _weight_of(judgement.source, weights)
+    weight = weight_of(judgement.source, weights)
     if judgement.label is not None:
         return word_about(decision.suspect, judgement.label, _source_of(judgement), weight, rules)
     if judgement.category_right and judgement.source is JudgementSource.FEEDBACK:
@@ -75,11 +76,3 @@ def word_about(suspect: Suspect, label: Category, source: str, weight: float, ru
 
 def _source_of(judgement: Judgement) -> str:
     return judgement.source.value if judgement.uid is None else f"uid {judgement.uid}"
-
-
-def _weight_of(source: JudgementSource, weights: Quality) -> float:
-    return {
-        JudgementSource.FEEDBACK: weights.feedback_weight,
-        JudgementSource.UNDO: weights.undo_weight,
-        JudgementSource.EFFECT: weights.effect_weight,
-    }[source]

@@ -180,6 +180,15 @@ class LlmUse(msgspec.Struct, frozen=True):
     exam: str = ""  # how it did, and so what its verdicts may do
 
 
+class CacheUse(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict cache since the start: `foreseen` were found only because they were asked for again in time."""
+
+    lookups: int
+    found: int
+    foreseen: int
+    refreshes: int
+
+
 class QualityFigure(msgspec.Struct, frozen=True, kw_only=True):
     """One measure of learn/quality.py over one window; `value` is None where there is not enough data."""
 
@@ -245,6 +254,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     budgets: tuple[BudgetFigures, ...] = ()
     strategy: StrategyState | None = None
     latencies: tuple[StageLatency, ...] = ()
+    cache: CacheUse | None = None
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from brainkernel.store.baselines import Baselines, Habit, KnownIdentity
 from brainkernel.store.database import Database
 from brainkernel.store.decisions import Decisions, Filter
 from brainkernel.store.exams import Exams
+from brainkernel.store.foresights import Foresights
 from brainkernel.store.judgements import Judgements
 from brainkernel.store.lessons import Lessons
 from brainkernel.store.verdicts import Verdicts
@@ -29,6 +30,7 @@ __all__ = [
     "Decisions",
     "Exams",
     "Filter",
+    "Foresights",
     "Habit",
     "Judgements",
     "KeptWord",
@@ -56,6 +58,7 @@ class Store:
     exams: Exams
     audit: Audit
     words: Words
+    foresights: Foresights
     clock: Clock
     prune_ns: int = 0
 
@@ -96,5 +99,6 @@ def open_store(state_dir: Path, config: StoreConfig, clock: Clock, report: Calla
         exams=Exams(database),
         audit=Audit(database),
         words=Words(database),
+        foresights=Foresights(database),
         clock=clock,
     )

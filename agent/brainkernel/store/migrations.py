@@ -135,6 +135,8 @@ _WORDS = (
     "CREATE INDEX words_by_subject ON words (task, source, subject, id)",
 )
 
+_FORESIGHT = ("CREATE TABLE foresight (id INTEGER PRIMARY KEY CHECK (id = 1), habits BLOB NOT NULL) STRICT",)
+
 # Step n brings version n - 1 to version n.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _DECISIONS,
@@ -142,6 +144,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _JUDGEMENTS,
     _EXAMS,
     _WORDS,
+    _FORESIGHT,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from brainkernel.store.database import Database
 
 VERDICTS_MAX = 65_536
+_EXPIRED_KEPT_NS = 7 * 86_400 * 1_000_000_000
 
 _PUT = """
     INSERT INTO verdicts (key, verdict, expires_ns, dev, ino, ctime_ns) VALUES (?, ?, ?, ?, ?, ?)
@@ -41,6 +42,11 @@ class Verdicts:
             return None
         self._hits[key] = self._hits.get(key, 0) + 1
         return verdict
+
+    def expires_ns(self, key: str) -> int | None:
+        """When the verdict under a key expires, or did (CLOCK_REALTIME); None if none is kept."""
+        rows = self._database.rows("SELECT expires_ns FROM verdicts WHERE key = ?", (path_value(key),))
+        return int(rows[0][0]) if rows else None
 
     def put(self, key: str, verdict: Verdict, ttl_s: float, file: FileId | None = None) -> None:
         """Keep a verdict for a time, which also runs while the host is off. `file`: for `forget_file`."""
@@ -73,8 +79,8 @@ class Verdicts:
             self._database.write("UPDATE verdicts SET hits = hits + ? WHERE key = ?", (count, path_value(key)))
 
     def prune(self) -> None:
-        """Drop what has expired, and beyond the bound what expires first."""
-        self._database.write("DELETE FROM verdicts WHERE expires_ns <= ?", (self._clock.wall_ns(),))
+        """Drop what expired a week ago (it may be asked for again until then), and beyond the bound what expires first."""
+        self._database.write("DELETE FROM verdicts WHERE expires_ns <= ?", (self._clock.wall_ns() - _EXPIRED_KEPT_NS,))
         self._database.write(
             "DELETE FROM verdicts WHERE rowid IN (SELECT rowid FROM verdicts ORDER BY expires_ns DESC LIMIT -1 OFFSET ?)", (VERDICTS_MAX,)
         )

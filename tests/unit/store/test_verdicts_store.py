@@ -31,13 +31,16 @@ def test_verdict_is_found_after_a_restart_and_its_hits_are_counted(tmp_path: Pat
 
 
 def test_verdict_expires_by_wall_time(tmp_path: Path) -> None:
-    """Time counts while the host is off, too."""
+    """Time counts while the host is off, too. It is known for a week that there was one, so that it can be asked for again."""
     with opened(tmp_path) as opened_store:
         opened_store.store.verdicts.put("key", A_VERDICT, ttl_s=60)
 
         opened_store.clock.advance_to(60 * SECOND_NS)
 
         assert opened_store.store.verdicts.get("key") is None
+        opened_store.store.verdicts.prune()
+        assert opened_store.store.verdicts.count() == 1
+        opened_store.clock.advance_to((60 + 8 * 86_400) * SECOND_NS)
         opened_store.store.verdicts.prune()
         assert opened_store.store.verdicts.count() == 0
 
