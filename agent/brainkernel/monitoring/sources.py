@@ -131,6 +131,10 @@ SOURCES: tuple[Source, ...] = (
     ),
     # feedback
     Source(name="feedback_per_s.{}", metric=metrics.FEEDBACK, unit="1/s", help="words of people"),
+    Source(name="learning_words.{}", metric=metrics.LEARNING_WORDS, unit="", help="words that a model can learn from, by task"),
+    Source(name="learning_sessions_per_s.{}", metric=metrics.LEARNING_SESSIONS, unit="1/s", help="times a model learned, by task and result"),
+    Source(name="drifts_per_s.{}", metric=metrics.DRIFTS, unit="1/s", help="times a model's mistakes became more than they were"),
+    Source(name="version", metric=metrics.VERSION, unit="", help="version of policy, rules and models in force"),
     Source(name="strategy.{}", metric=metrics.STRATEGY, unit="", help="1 while this strategy is in force"),
     Source(name="strategy_changes_per_s", metric=metrics.STRATEGY_CHANGES, unit="1/s", help="changes of the strategy"),
 )  # fmt: skip

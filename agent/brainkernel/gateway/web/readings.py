@@ -32,6 +32,7 @@ LONGEST_S = 31 * 86_400
 SHOWN = (
     metrics.VERDICTS, metrics.REFUSALS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES, metrics.LLM_COST, metrics.KERNEL_FAILURES,
     metrics.PROTOCOL_ERRORS, metrics.BUDGET_BREACHES, metrics.STRATEGY_CHANGES, metrics.FEEDBACK,
+    metrics.LEARNING_SESSIONS, metrics.DRIFTS,
 )  # fmt: skip
 _STATUS_OF = {
     "away": (HTTPStatus.SERVICE_UNAVAILABLE, "the daemon is away: systemctl status brainkernel"),

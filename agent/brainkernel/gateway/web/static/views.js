@@ -107,6 +107,11 @@ function successRates(answer) {
   }
 }
 
+function sessions(live) {
+  const learned = entries(live, 'learning_sessions').map(([[task, result], value]) => ({ label: `${words(task)}: ${words(result)}`, value, text: format(value) }));
+  return learned.concat(counted(live, 'drifts', 0).map((row) => ({ ...row, label: `${row.label}: drift` })));
+}
+
 const MEASURES = {
   correct_classification: 'right categories', false_positive: 'limits that should not have been', false_negative: 'missed limits', satisfaction: 'people content',
 };
@@ -208,7 +213,9 @@ export const VIEWS = [
     figures: [
       { title: 'Strategy in force', unit: 'count', max: 1, names: ['strategy.*'], label: after('strategy.') },
       { title: 'Strategy switches', rows: switches },
-      { title: 'Learning progress', unit: 'count', names: ['learning.*'], label: after('learning.') },
+      { title: 'Learning progress', unit: 'count', names: ['learning_words.*'], label: after('learning_words.', (task) => `words for ${words(task)}`) },
+      { title: 'Learning sessions since the start', rows: (live) => bars('Sessions', sessions(live), 'No model has learned yet: it takes words of people, or of an examined LLM.') },
+      { title: 'Version in force', unit: 'count', names: ['version'], label: () => 'number' },
       { title: 'Versions', rows: (live) => table('Versions of policy, rules and models', ['Version', 'Since', 'Why', 'State'],
         (live.overview?.versions ?? []).map((row) => [String(row.number), moment(row.since_s), row.why, row.state]), 'One version since the start.') },
       { title: 'Feedback', unit: 'per_s', names: ['feedback_per_s.*'], label: after('feedback_per_s.') },
