@@ -137,9 +137,7 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ] = 0.0
     groq_dollars_per_million_out: Annotated[Price, _setting("what a million tokens received cost you")] = 0.0
     cache_days: Annotated[float, Meta(gt=0), _setting("how long an LLM's verdict is kept")] = 30.0
-    refreshes_per_hour: Annotated[
-        Count, _setting("verdicts of programs that are likely to come, asked for again before they expire; 0: none")
-    ] = 12
+    refreshes_per_hour: Annotated[Count, _setting("verdicts of likely programs, asked for again before they expire; 0: none")] = 12
 
 
 class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -181,7 +179,6 @@ class Approvals(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         _setting("a limit whose verdict is less sure than this waits for a person, in every category; 0: none does"),
     ] = 0.0
     first_time: Annotated[bool, _setting("the first limit of each program waits for a person")] = False
-
     timeout_s: Annotated[Seconds, _setting("without an answer in this time the answer is no")] = 600.0
 
 
@@ -199,9 +196,7 @@ class Quality(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     effect_weight: Annotated[Weight, _setting("of the measured effect: a limit that helped, or helped nobody")] = 0.25
     labels_weight: Annotated[Weight, _setting("of the labels file, once a day for each program")] = 0.8
     exam_weight: Annotated[Weight, _setting("of each question of the last exam of a language model (`brainkernel exam`)")] = 0.05
-    labels_file: Annotated[
-        str, _setting('what programs are, one JSON object per line: {"exe": ..., "expected": CATEGORY}; empty: no labels are known')
-    ] = ""
+    labels_file: Annotated[str, _setting('what programs are, a line each: {"exe": "/usr/bin/x", "expected": CATEGORY}; empty: none')] = ""
 
 
 class Learning(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
