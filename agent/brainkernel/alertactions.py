@@ -45,9 +45,6 @@ class AgentActions:
 
     def ask(self, name: ActionName, rule: AlertRule, now_ns: int) -> None:
         """An alert asks for an action; within the cool-down after its last undo it waits."""
-        if name not in self._deeds:
-            self._count(name, "unavailable", f"alert {rule.name}: {name.value} is not available yet: nothing was done")
-            return
         use = self._uses.setdefault(name, _Use())
         use.holders[rule.name] = rule.cooldown_ns
         if use.done:

@@ -78,6 +78,7 @@ class Outward:
     judging: Judging
     say: Callable[[str], None]
     path_of: Callable[[Suspect], str]
+    taking_back: Deed  # of the latest change of version
 
 
 def make(config_file: Path | None, figures: Figures, clock: Clock, outward: Outward, agent: Callable[[], Pausable]) -> Alerting:
@@ -87,6 +88,7 @@ def make(config_file: Path | None, figures: Figures, clock: Clock, outward: Outw
         ActionName.PAUSE_SCHEDULING: Deed(lambda: agent().pause_for_alert(), lambda: agent().resume_after_alert()),
         ActionName.SWITCH_TO_CONSERVATIVE_MODE: Deed(strategy.on, strategy.off),
         ActionName.FALLBACK_TO_LOCAL_MODEL: Deed(cloud.off, cloud.on),
+        ActionName.ROLLBACK_TO_PREVIOUS_VERSION: outward.taking_back,
     }
 
     def extras() -> Extras:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, get_args,
 import msgspec
 import shtab
 from brainkernel import __version__
-from brainkernel.cli.catalogue import NOT_YET, READY
+from brainkernel.cli.catalogue import ALL
 from brainkernel.cli.parser import parser_of
 from brainkernel.config import CategoryPolicy, Config
 from brainkernel.metrics import METRICS
@@ -115,10 +115,8 @@ def command_page() -> str:
     lines = [_head("BRAINKERNEL", 1), ".SH NAME", _NAME, ".SH SYNOPSIS", ".B brainkernel\n.I COMMAND\n[options]"]
     lines += [".SH DESCRIPTION", _roff(parser_of("").description or ""), ".SH COMMANDS"]
     commands = _subparsers()
-    for entry in READY:
+    for entry in ALL:
         lines += _command_lines(entry.name, commands[entry.name])
-    lines += [".SH NOT YET", "These say so and exit 1:"]
-    lines += [f".TP\n.B {_roff(entry.name)}\n{_roff(entry.help)}" for entry in NOT_YET]
     for heading, rows in (("EXIT STATUS", _EXITS), ("SIGNALS OF THE DAEMON", _SIGNALS), ("FILES", _FILES)):
         lines += [f".SH {heading}", *(f".TP\n.B {_roff(name)}\n{_roff(text)}" for name, text in rows)]
     lines += [".SH SEE ALSO", ".BR brainkernel.toml (5),\n.BR brainkernel-metrics (7),\n.BR systemd.resource-control (5)"]

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from brainkernel.model import ExamResult, Lesson, ProcessKey
     from brainkernel.store import Decisions
+    from support.stores import Opened
 
 STATUS = Status(
     version="0.1.0",
@@ -174,32 +175,36 @@ class RecordingAgent:
         done(Releases((Released(2, "restic", ReleaseResult.RESTORED), Released(9, "hog", ReleaseResult.FOREIGN))))
 
 
+def oversight_of(agent: RecordingAgent, host: Opened, figures: Figures) -> Oversight:
+    """People's words over a store, and an agent that records what follows."""
+    store = host.store
+    judging = Judging(
+        config=Config(),
+        clock=host.clock,
+        figures=figures,
+        keep=lambda _decision, judgement: store.judgements.save(judgement),
+        log=store.audit.add,
+        tell=agent.told.append,
+        breached=lambda breach: agent.told.append(breach.text),
+    )
+    return Oversight(
+        decisions=store.decisions,
+        log=store.audit,
+        approvals=agent.approvals,
+        judging=judging,
+        clock=host.clock,
+        learn=agent.learned.append,
+        reconsider=agent.reconsidered.append,
+        forced=lambda strategy, by: agent.asked.append(f"{strategy.forced} by {by}"),
+    )
+
+
 @contextmanager
 def commands_of(agent: RecordingAgent, directory: Path, figures: Figures) -> Iterator[AgentCommands]:
     """The commands of the socket over a store of their own that is filled."""
     with opened(directory / "state", at_ns=0) as opened_store:
         fill(opened_store.store.decisions)
-        store = opened_store.store
-        judging = Judging(
-            config=Config(),
-            clock=opened_store.clock,
-            figures=figures,
-            keep=lambda _decision, judgement: store.judgements.save(judgement),
-            log=store.audit.add,
-            tell=agent.told.append,
-            breached=lambda breach: agent.told.append(breach.text),
-        )
-        oversight = Oversight(
-            decisions=store.decisions,
-            log=store.audit,
-            approvals=agent.approvals,
-            judging=judging,
-            clock=opened_store.clock,
-            learn=agent.learned.append,
-            reconsider=agent.reconsidered.append,
-            forced=lambda strategy, by: agent.asked.append(f"{strategy.forced} by {by}"),
-        )
-        yield AgentCommands(agent, store.decisions, oversight)
+        yield AgentCommands(agent, opened_store.store.decisions, oversight_of(agent, opened_store, figures))
 
 
 @contextmanager

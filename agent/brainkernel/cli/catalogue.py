@@ -29,14 +29,13 @@ class Entry(NamedTuple):
     name: str
     help: str
     module: str  # below brainkernel.cli
-    ready: bool = True
 
     def load(self) -> Command:
         """Import the command's module."""
         return cast("Command", importlib.import_module(f"brainkernel.cli.{self.module}"))
 
 
-READY = (
+ALL = (
     Entry("run", "run the agent in the foreground and show what it sees", "run"),
     Entry("daemon", "run the privileged daemon (the service does this)", "daemon"),
     Entry("gateway", "run the unprivileged gateway (the service does this)", "gateway"),
@@ -59,6 +58,10 @@ READY = (
     Entry("classify", "say what programs are, from records in a file", "classify"),
     Entry("record", "write this host's process events into a file", "record"),
     Entry("replay", "run recorded events through the whole pipeline, without acting", "replay"),
+    Entry("versions", "the kept versions of policy, rules and models, and which one is in force", "versions"),
+    Entry("diff", "what differs between two versions", "diff"),
+    Entry("rollback", "go back to an earlier version", "rollback"),
+    Entry("canary", "try a version out on a share of all programs", "canary"),
     Entry("simulate", "see what another policy would have decided", "simulate"),
     Entry("redact", "show what would leave the host of given command lines", "redact"),
     Entry("prompt", "show the exact messages an LLM would get", "prompt"),
@@ -67,8 +70,3 @@ READY = (
     Entry("doctor", "look whether this host has what the agent needs", "doctor"),
     Entry("completion", "print the completion script of a shell", "completion"),
 )
-NOT_YET = (
-    Entry("versions", "the kept versions of policy, rules and model", "not_yet", ready=False),
-    Entry("rollback", "go back to an earlier version", "not_yet", ready=False),
-)
-ALL = READY + NOT_YET

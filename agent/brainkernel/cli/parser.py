@@ -8,7 +8,7 @@ import shutil
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from brainkernel import __version__
-from brainkernel.cli.catalogue import ALL, NOT_YET, READY
+from brainkernel.cli.catalogue import ALL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,8 +60,8 @@ def _add(commands: argparse._SubParsersAction[Parser], entry: Entry, command: Co
     parser = commands.add_parser(
         entry.name,
         help=entry.help,
-        description=(command.__doc__ or entry.help).strip() if entry.ready else f"Not yet: {entry.help}.",
-        epilog=_examples((line.replace("{name}", entry.name), what) for line, what in command.EXAMPLES),
+        description=(command.__doc__ or entry.help).strip(),
+        epilog=_examples(command.EXAMPLES),
         formatter_class=_formatter,
         allow_abbrev=False,
     )
@@ -75,8 +75,7 @@ def _examples(examples: Iterable[tuple[str, str]]) -> str | None:
 
 
 def _overview() -> str:
-    rows = ["", *(f"  {e.name:<14}{e.help}" for e in READY), "", "not yet (they say so and exit 1):"]
-    return "\n".join(["commands:", *rows[1:], *(f"  {e.name:<14}{e.help}" for e in NOT_YET), "", _TAIL])
+    return "\n".join(["commands:", *(f"  {e.name:<14}{e.help}" for e in ALL), "", _TAIL])
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
@@ -85,7 +84,7 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
 
 
 def is_command(name: str) -> bool:
-    """Whether there is such a command, ready or not yet."""
+    """Whether there is such a command."""
     return any(entry.name == name for entry in ALL)
 
 

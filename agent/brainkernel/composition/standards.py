@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from brainkernel.alertactions import Deed
 from brainkernel.classify.knowledge import Knowledge
 from brainkernel.classify.model import SHIPPED_FILE
 from brainkernel.learning.learner import Learner
 from brainkernel.learning.panel import protected_programs
-from brainkernel.store.versionfiles import VersionFiles
+from brainkernel.versioning import answering
+from brainkernel.versioning.offline import files_of
 from brainkernel.versioning.shelf import Shelf
 from brainkernel.versioning.source import Places
+from brainkernel.versioning.trial import Tally, Trial
 from brainkernel.versioning.versioning import Outward, Versioning
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from brainkernel.commands import Command
     from brainkernel.composition.ground import Ground
     from brainkernel.config import Config
     from brainkernel.effective import Effective
-    from brainkernel.model import Decision, Judgement
+    from brainkernel.model import Decision, Judgement, Suspect, Symptom, Verdict
     from brainkernel.store import Store
 
-DIRECTORY = "versions"  # of the state directory
+    Decide = Callable[[Suspect, Verdict, Symptom | None], Decision]
 
 
 class Improving:
@@ -30,7 +34,7 @@ class Improving:
 
     def __init__(self, ground: Ground, store: Store, read_config: Callable[[], Config], changed: Callable[[Effective], None]) -> None:
         places = Places(read_config=read_config, knowledge=Knowledge(), model_file=SHIPPED_FILE)
-        shelf = Shelf(VersionFiles(ground.paths.state_dir / DIRECTORY), places)
+        shelf = Shelf(files_of(ground.paths.state_dir), places)
         outward = Outward(tell=ground.outside.notice, log=store.audit.add, changed=changed)
         self.versioning = Versioning(shelf, ground.clock, ground.figures, outward)
         self.arms = self.versioning.arms
@@ -45,14 +49,36 @@ class Improving:
             model_file=SHIPPED_FILE,
             panel=lambda: protected_programs(places.knowledge),
         )
+        self.tally = Tally()
         self._judgements = store.judgements
+        self._trial = Trial(self.versioning, store.judgements.all, ground.clock)
 
     def judged(self, decision: Decision, judgement: Judgement) -> None:
         """Keep a word about a decision, and learn from it."""
         self._judgements.save(judgement)
         self.learner.judged(decision, judgement)
 
+    @property
+    def taking_back(self) -> Deed:
+        """What an alert may do about the latest change."""
+        return Deed(self.versioning.after_alert, self.versioning.alert_over)
+
     def tick(self) -> None:
         """Once per sample."""
         self.versioning.tick()
+        self._trial.tick()
         self.learner.tick()
+
+    def decide(self, decide: Decide) -> Decide:
+        """Have decisions counted by the version that made them."""
+
+        def counted(suspect: Suspect, verdict: Verdict, symptom: Symptom | None) -> Decision:
+            decision = decide(suspect, verdict, symptom)
+            self.tally.decided(decision)
+            return decision
+
+        return counted
+
+    def commands(self) -> Mapping[str, Command]:
+        """What people may ask of versions."""
+        return answering.commands_of(self.versioning, self.tally, self._judgements.all, self.learner.state)

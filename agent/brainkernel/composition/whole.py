@@ -101,7 +101,7 @@ class _Whole:
         self.measuring = self._measuring()
         agent = self._assembled()
         self.tiers.asker.reads = Reads(self._showing(agent).answer_to, self.clock)
-        commands = AgentCommands(agent, self.store.decisions, self.oversight, commands_of(self.measuring))
+        commands = AgentCommands(agent, self.store.decisions, self.oversight, {**commands_of(self.measuring), **self.improving.commands()})
         agent.control = ControlServer(self.paths.runtime_dir / SOCKET_NAME, commands, self.clock, self.figures)
         self.ground.outside.notice(f"loader {self.senses.chosen.loader.name}: {self.senses.chosen.why}")
         return agent
@@ -179,7 +179,12 @@ class _Whole:
 
     def _add_alerting(self) -> None:
         outward = alerts.Outward(
-            self.tiers.asker, self.tiers.asking, self.judging, self.ground.outside.notice, lambda suspect: question_of(suspect).exe
+            asker=self.tiers.asker,
+            asking=self.tiers.asking,
+            judging=self.judging,
+            say=self.ground.outside.notice,
+            path_of=lambda suspect: question_of(suspect).exe,
+            taking_back=self.improving.taking_back,
         )
         self.alerting = alerts.make(self.paths.config_file, self.figures, self.clock, outward, lambda: self.built)
         earlier = self.store.decisions.page(500)
@@ -233,7 +238,7 @@ class _Whole:
                 enrich=self.senses.enrich,
                 tiers=self.tiers.in_order(),
                 ask=self.tiers.asking.ask,
-                decide=deciding.decide,
+                decide=self.improving.decide(deciding.decide),
                 act=self.limiter.apply,
             ),
             lineage=self.senses.table,

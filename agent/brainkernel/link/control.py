@@ -35,6 +35,11 @@ CHANGING |= {ALERT_TEST}
 READING |= {"series", "trends"}
 
 
+# Of link/versions.py, which builds on this module.
+READING |= {"versions"}
+CHANGING |= {"rollback", "canary"}
+
+
 EXAMINED = "examined"
 CHANGING |= {EXAMINED}
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 from msgspec import Meta
 
-from brainkernel.errors import StoreError
+from brainkernel.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -161,6 +161,23 @@ class VersionFiles:
             with _of_the_disk(folder):
                 # First out of sight: half a version must not be found.
                 _remove(folder.rename(folder.with_name(f"{folder.name}{_UNFINISHED}")))
+
+    def line_of(self, number: int) -> list[int]:
+        """A version, the one it was made from, and so on; then all others, the newest first."""
+        manifests = {manifest.number: manifest for manifest in reversed(self.all())}
+        line = []
+        while (manifest := manifests.pop(number, None)) is not None:
+            line.append(number)
+            number = manifest.parent
+        return [*line, *manifests]
+
+    def previous_of(self, pointer: Pointer) -> int:
+        """The version to go back to from the one in force. Raises UsageError if there is none."""
+        for number in self.line_of(pointer.number)[1:]:
+            if number < pointer.number and number not in pointer.withdrawn:
+                return number
+        msg = f"there is no version before {pointer.number}"
+        raise UsageError(msg)
 
     def folder_of(self, manifest: Manifest) -> Path:
         """Where a version lies."""

@@ -13,12 +13,14 @@ from brainkernel.effective import Effective, PolicyFile, Standards, StrategyFile
 from brainkernel.errors import StoreError
 from brainkernel.learn.caution import Caution, CautionFile
 from brainkernel.store.versionfiles import Manifest, VersionFiles, digest_of
-from brainkernel.versioning.source import CAUTION, MODEL, POLICY, RULES, STRATEGY, Places, Source
+from brainkernel.versioning.source import CAUTION, MODEL, POLICY, RULES, STRATEGY, Places, Source, rules_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from brainkernel.config import Config
+
+NAMES_SHOWN = 3
 
 
 def unlearned(places: Places) -> dict[str, bytes]:
@@ -46,18 +48,16 @@ def from_source_alone(source: Source, places: Places) -> Effective:
 
 def written(contents: Mapping[str, bytes]) -> dict[str, bytes]:
     """The part of a version that people wrote."""
-    return {POLICY: contents[POLICY], **_rules_in(contents)}
+    return {POLICY: contents[POLICY], **rules_in(contents)}
 
 
 def differing(contents: Mapping[str, bytes], source: Source) -> str:
     """What the files say differently than a version, in words."""
     before, now = written(contents), source.contents
     names = [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+    if len(names) > NAMES_SHOWN:
+        names = [*names[:NAMES_SHOWN], f"and {len(names) - NAMES_SHOWN} more"]
     return ", ".join(name.removesuffix(".json") for name in names) or "the package's model or strategies"
-
-
-def _rules_in(contents: Mapping[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in contents.items() if name.startswith(RULES)}
 
 
 class Shelf:
@@ -90,7 +90,7 @@ class Shelf:
         # Mapped where it lies: the shipped file's pages are shared with all who use it.
         model = LocalModel(self.places.model_file if is_shipped else folder / MODEL)
         caution = Caution.of(contents[CAUTION], str(folder / CAUTION))
-        as_said = said is not None and _rules_in(contents) == _rules_in(said.contents)
+        as_said = said is not None and rules_in(contents) == rules_in(said.contents)
         rules = said.rules if said is not None and as_said else ruleset.load((folder / RULES,), self.places.knowledge)
         return Effective(
             standards=Standards(config=config, number=number, caution=caution),
@@ -98,12 +98,3 @@ class Shelf:
             model=ModelTier(model, self.places.knowledge),
             strategy=decoded(str(folder / STRATEGY), contents[STRATEGY], StrategyFile),
         )
-
-    def line_of(self, number: int) -> list[int]:
-        """A version, the one it was made from, and so on; then all others, the newest first."""
-        manifests = {manifest.number: manifest for manifest in reversed(self.files.all())}
-        line = []
-        while (manifest := manifests.pop(number, None)) is not None:
-            line.append(number)
-            number = manifest.parent
-        return [*line, *manifests]

@@ -13,7 +13,7 @@ from brainkernel.errors import ConfigError
 from brainkernel.store.versionfiles import digest_of, digest_of_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from brainkernel.classify.knowledge import Knowledge
@@ -45,10 +45,13 @@ class Places:
     rule_directories: tuple[Path, ...] = (ruleset.SHIPPED_RULES, ruleset.ADMIN_RULES)
 
 
-def read_source(places: Places) -> Source:
-    """Read all of it, and look whether it holds. Raises ConfigError with file, line and key."""
+def read_source(places: Places, before: Source | None = None) -> Source:
+    """Read all of it, and look whether it holds. Raises ConfigError with file, line and key.
+
+    Rules that are those of `before` are not made anew: they are a tenth of the daemon's memory, and its allocator keeps it.
+    """
     config = places.read_config()
-    rules, files = _rules(places)
+    rules, files = _rules(places, before)
     contents = {POLICY: msgspec.json.encode(PolicyFile.of(config)), **files}
     model_digest = digest_of(_bytes_of(places.model_file))
     digests = {name: digest_of(data) for name, data in contents.items()}
@@ -56,13 +59,20 @@ def read_source(places: Places) -> Source:
     return Source(config, rules, contents, model_digest, digest_of_files(digests))
 
 
+def rules_in(contents: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The rule files among the files of a version."""
+    return {name: data for name, data in contents.items() if name.startswith(RULES)}
+
+
 # A file that somebody writes while we read it must not be kept as something else than what was checked.
-def _rules(places: Places) -> tuple[ruleset.RuleSet, dict[str, bytes]]:
+def _rules(places: Places, before: Source | None) -> tuple[ruleset.RuleSet, dict[str, bytes]]:
     for _ in range(_ATTEMPTS):
-        before = _rule_files(places)
+        files = _rule_files(places)
+        if before is not None and files == rules_in(before.contents):
+            return before.rules, files
         rules = ruleset.load(places.rule_directories, places.knowledge)
-        if _rule_files(places) == before:
-            return rules, before
+        if _rule_files(places) == files:
+            return rules, files
     msg = f"{places.rule_directories[-1]}: its files change while they are read; reload again when that is over"
     raise ConfigError(msg)
 

@@ -74,7 +74,7 @@ class Versioning:
             config = self.shelf.places.read_config()  # if it is this that is not valid, nothing may hide it
             if (pointer := self._read_pointer()) is None:
                 raise
-            for number in self.shelf.line_of(pointer.number):
+            for number in self.shelf.files.line_of(pointer.number):
                 if (effective := self._loaded(number, config)) is not None:
                     self._outward.tell(f"the rules of version {number}, the last that load, are in force: {error}")
                     manifest = self.shelf.manifest(number)
@@ -123,7 +123,7 @@ class Versioning:
     def _take_up_what_was(self) -> None:
         before = self._read_pointer()
         spoiled = set(before.withdrawn) if before else set[int]()
-        for number in self.shelf.line_of(before.number if before else 0):
+        for number in self.shelf.files.line_of(before.number if before else 0):
             if number in spoiled or (effective := self._loaded(number, self._source.config, self._source)) is None:
                 continue
             self._put_to_work(effective)
@@ -152,7 +152,7 @@ class Versioning:
 
     def read(self) -> Source:
         """Read the files again. Raises ConfigError; nothing has changed."""
-        return read_source(self.shelf.places)
+        return read_source(self.shelf.places, self._source)
 
     def follow(self, source: Source) -> None:
         """Put to work what the files say now; where that is another policy, or other rules, it is a new version."""
@@ -235,7 +235,7 @@ class Versioning:
         pointer = self._pointer()
         if number is None and pointer.canary is not None:
             return self.withdraw("rolled back", by)
-        target = self._previous(pointer) if number is None else number
+        target = self.shelf.files.previous_of(pointer) if number is None else number
         if self.shelf.files.find(target) is None:
             msg = f"there is no version {target} (any more); `brainkernel versions` lists them"
             raise UsageError(msg)
@@ -270,13 +270,6 @@ class Versioning:
             return "nothing was taken back"
         newest = pointer.withdrawn[-1]
         return f"version {pointer.number} stays in force; `brainkernel rollback {newest}` takes {newest} up again"
-
-    def _previous(self, pointer: Pointer) -> int:
-        for number in self.shelf.line_of(pointer.number)[1:]:
-            if number < pointer.number and number not in pointer.withdrawn:
-                return number
-        msg = f"there is no version before {pointer.number}"
-        raise UsageError(msg)
 
     def _pointer(self) -> Pointer:
         if self.pointer is None or self.unkept_because:
@@ -363,5 +356,11 @@ class Versioning:
 
     def _record(self, text: str, by: str) -> str:
         self._outward.tell(text)
-        self._outward.log(AuditEntry(time_ns=self._clock.wall_ns(), deed=DEED, text=f"{text} (by {by})"))
+        self._outward.log(entry_of(text, by, self._clock.wall_ns()))
         return text
+
+
+def entry_of(text: str, by: str, wall_ns: int) -> AuditEntry:
+    """A change of version for the audit log. `by` is "uid N" for a person."""
+    uid = by.removeprefix("uid ")
+    return AuditEntry(time_ns=wall_ns, deed=DEED, uid=int(uid) if by.startswith("uid ") and uid.isdecimal() else None, text=text)

@@ -7,7 +7,7 @@ from brainkernel.alerting.rules import ActionName, AlertRule, Severity
 from brainkernel.metrics import ALERT_ACTIONS, Figures
 
 S = 10**9
-PAUSE, ROLLBACK = ActionName.PAUSE_SCHEDULING, ActionName.ROLLBACK_TO_PREVIOUS_VERSION
+PAUSE = ActionName.PAUSE_SCHEDULING
 
 
 def a_rule(name: str) -> AlertRule:
@@ -60,17 +60,6 @@ def test_action_waits_for_its_cooldown_and_is_done_then() -> None:
     stage.actions.tick(62 * S)
 
     assert stage.done == ["do", "undo", "do"]
-
-
-def test_action_that_is_not_there_yet_says_so() -> None:
-    """In words and in the metric; nothing pretends to have been done."""
-    stage = Stage()
-
-    stage.actions.ask(ROLLBACK, a_rule("a"), S)
-    stage.actions.withdraw(ROLLBACK, "a", 2 * S)
-
-    assert stage.said == ["alert a: rollback_to_previous_version is not available yet: nothing was done"]
-    assert stage.figures.value(ALERT_ACTIONS, ROLLBACK.value, "unavailable") == 1
 
 
 class Gateway:
