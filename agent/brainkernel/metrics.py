@@ -48,6 +48,8 @@ def _gauge(name: str, help_text: str, *labels: str) -> Metric:
 
 KERNEL_EVENTS = _counter("kernel_events", "Kernel events by kind and what became of them.", "kind", "fate")
 KERNEL_FAILURES = _counter("kernel_failures", "Failed operations of the BPF programs by cause.", "cause")
+BPF_SECONDS = _counter("bpf_run_seconds", "Time in which our BPF programs ran, while the sysctl kernel.bpf_stats_enabled is 1.", "program")
+BPF_RUNS = _counter("bpf_runs", "How often they ran.", "program")
 RECORDS_RECEIVED = _counter("records_received", "Records read from the ring buffer.", "kind")
 PROCESSES_HEALED = _counter("processes_healed", "Processes found in a snapshot after records were lost, and handled then.")
 SUSPECTS = _counter("suspects", "Programs that passed the gate, by their first reason.", "reason")

@@ -86,6 +86,10 @@ VIEWS = (
         Panel("Tokens", "ops", ((_rate("brainkernel_llm_tokens_total", "backend, direction"), "{{backend}} {{direction}}"),)),
         Panel("Cost of the last 24 hours", "currencyUSD", ((_q("sum by (backend) (increase(brainkernel_llm_cost_dollars_total{INSTANCE}[24h]))"),
                                                             "{{backend}}"),)),
+        Panel("Time in our BPF programs (with kernel.bpf_stats_enabled)", "percentunit", ((_rate("brainkernel_bpf_run_seconds_total", "program"), "{{program}}"),)),
+        Panel("Time of one run of a BPF program", "s", (
+            (_q("sum by (program) (rate(brainkernel_bpf_run_seconds_total{INSTANCE}[RATE]))"
+                " / sum by (program) (rate(brainkernel_bpf_runs_total{INSTANCE}[RATE]))"), "{{program}}"),)),
         Panel("Kernel events", "ops", ((_rate("brainkernel_kernel_events_total", "kind, fate", 'INSTANCE, fate!="mismatch"'), "{{kind}} {{fate}}"),)),
     )),
     View("quality", "quality", (

@@ -43,6 +43,7 @@ from brainkernel.pipeline import Stages
 from brainkernel.processes import Processes
 from brainkernel.report import Archive, Everybody
 from brainkernel.sense.cgroups import ids_within, read_mounts
+from brainkernel.sense.programtimes import ProgramTimes
 from brainkernel.sense.runqueue import median_and_p99_us
 from brainkernel.showing import Showing, commands_of
 from brainkernel.starts import Starts
@@ -134,7 +135,12 @@ class _Whole:
     def _measuring(self) -> Measuring:
         return Measuring(
             figures=self.figures,
-            host=HostFigures(self.paths.proc, self.paths.state_dir, self.figures, Gpus(self.paths.sys, self.figures)),
+            host=HostFigures(
+                self.paths.proc,
+                self.paths.state_dir,
+                self.figures,
+                others=(Gpus(self.paths.sys, self.figures), ProgramTimes(self.paths.proc, self.figures)),
+            ),
             claims=lambda: self.tiers.asker.claims,
             series=Series(self.paths.state_dir, self.clock, self.ground.notice),
             clock=self.clock,

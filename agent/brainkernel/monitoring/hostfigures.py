@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from brainkernel import metrics
 
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from brainkernel.metrics import Figures
-    from brainkernel.monitoring.gpus import Gpus
 
 _KIB = 1024
 _IDLE, _IOWAIT = 3, 4  # fields of the line "cpu" of /proc/stat: user nice system idle iowait irq softirq steal
@@ -25,14 +24,23 @@ _RESOURCES = ("cpu", "memory", "io")
 _FILES = ("state.db", "state.db-wal", "series.db", "series.db-wal")
 
 
+class Reads(Protocol):
+    """Something that sets gauges of its own."""
+
+    def read(self) -> None:
+        """Each second."""
+        ...
+
+
 class HostFigures:
     """Sets the gauges of the host; what the kernel does not offer is left out."""
 
-    def __init__(self, proc: Path, state_dir: Path, figures: Figures, gpus: Gpus | None = None) -> None:
+    def __init__(self, proc: Path, state_dir: Path, figures: Figures, others: tuple[Reads, ...] = ()) -> None:
+        """`others` are read along with it."""
         self._proc = proc
         self._state_dir = state_dir
         self._figures = figures
-        self._gpus = gpus
+        self._others = others
         self._busy: tuple[int, int] | None = None  # ticks in use, ticks of all
         self._stalled_us: dict[str, int] = {}
         self._read_ns = 0
@@ -44,8 +52,8 @@ class HostFigures:
         self._read_cpu()
         self._read_memory()
         self._read_pressure(elapsed_us)
-        if self._gpus is not None:
-            self._gpus.read()
+        for other in self._others:
+            other.read()
         if load := _LOAD.match(self._text("loadavg")):
             self._figures.set(metrics.HOST_LOAD, float(load[0]))
         self._figures.set(metrics.CPU_SECONDS, time.process_time(), "daemon")

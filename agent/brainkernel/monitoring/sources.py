@@ -108,6 +108,7 @@ SOURCES: tuple[Source, ...] = (
         name="state_bytes", metric=metrics.STATE_BYTES, unit="bytes", watched=True, floor=8 << 20, bound=512 << 20,
         help="size of the state database and of the figures",
     ),
+    Source(name="bpf_cpu_pct.{}", metric=metrics.BPF_SECONDS, scale=100, unit="%", help="time in a BPF program of ours, of one CPU"),
     Source(name="gpu_busy_pct.{}", metric=metrics.GPU_BUSY, scale=100, unit="%", help="a GPU in use"),
     Source(name="gpu_memory_bytes.{}", metric=metrics.GPU_MEMORY, unit="bytes", help="memory of a GPU"),
     Source(

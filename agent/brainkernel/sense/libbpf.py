@@ -35,6 +35,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "bpf_map_lookup_batch": (c_int, (c_int, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(c_uint32), c_void_p)),
     "bpf_map_lookup_elem": (c_int, (c_int, c_char_p, c_void_p)),
     "bpf_map_update_batch": (c_int, (c_int, c_char_p, c_char_p, POINTER(c_uint32), c_void_p)),
+    "bpf_obj_get_info_by_fd": (c_int, (c_int, c_void_p, c_void_p)),
     "bpf_map_update_elem": (c_int, (c_int, c_char_p, c_char_p, c_uint64)),
     "bpf_object__close": (None, (c_void_p,)),
     "bpf_object__find_map_by_name": (c_void_p, (c_void_p, c_char_p)),
@@ -124,6 +125,11 @@ def checked_pointer(what: str, pointer: int | None) -> int:
     if not pointer:
         raise LibbpfError(what, ctypes.get_errno() or errno.EINVAL)
     return pointer
+
+
+def read_info(descriptor: int, info: Any, size: Any) -> None:
+    """Fill a struct bpf_*_info of what a descriptor stands for, as far as `size` goes. Both are references."""
+    _checked("bpf_obj_get_info_by_fd", library().bpf_obj_get_info_by_fd(descriptor, info, size))
 
 
 # struct bpf_object_open_opts of libbpf 1.0 up to btf_custom_path; `sz` tells the library how much of it we know.

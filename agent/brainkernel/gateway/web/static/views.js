@@ -151,6 +151,7 @@ export const VIEWS = [
     ],
     figures: [
       { title: 'CPU of the agent', unit: 'pct', names: ['own_cpu_pct', 'gateway_cpu_pct'], label: (name) => ({ own_cpu_pct: 'daemon, of one CPU', gateway_cpu_pct: 'gateway, of one CPU' })[name] },
+      { title: 'BPF programs (while kernel.bpf_stats_enabled is 1)', unit: 'pct', names: ['bpf_cpu_pct.*'], label: after('bpf_cpu_pct.') },
       { title: 'Memory of the agent', unit: 'bytes', names: ['own_memory_bytes', 'gateway_memory_bytes', 'state_bytes'],
         label: (name) => ({ own_memory_bytes: 'daemon', gateway_memory_bytes: 'gateway', state_bytes: 'files on disk' })[name] },
       { title: 'CPU of the host', unit: 'pct', max: 100, names: ['host_cpu_pct', 'gpu_busy_pct.*'], label: (name) => (name === 'host_cpu_pct' ? 'CPUs in use' : `GPU ${name.split('.')[1]}`) },
