@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from brainkernel.model import Exec, Mark
+from brainkernel.model import Exec, Exit, Fork, Mark
 from brainkernel.sense.exepath import file_id_of, read_start_ns
 from support.kernel import Witness, wait_until
 from support.loaders import closed, open_witness
@@ -21,11 +21,12 @@ from support.loaders import closed, open_witness
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from brainkernel.sense.loader import KernelCounters
+    from brainkernel.sense.loader import KernelCounters, Loader
     from support.loaders import Opener
 
 PROC = Path("/proc")
 _SPAWNS = 200
+SLOW_SLOT = 20  # of 2^20 ns and more
 LINGER = "import sys, time; time.sleep(0.3)"
 
 
@@ -208,6 +209,26 @@ def test_books_close(observe: Opener, program: Path) -> None:
         assert len(witness.execs("short")) == _SPAWNS
 
 
+def test_events_of_one_process_come_in_their_order(observe: Opener, program: Path) -> None:
+    """Fork, exec, exit, whichever CPUs they happened on and however often somebody looks meanwhile."""
+    witness = observe(all_events=True)
+
+    for _ in range(_SPAWNS):
+        pid = os.posix_spawn(program, [str(program), "ordered"], {})
+        witness.drain()
+        os.waitpid(pid, 0)
+        witness.drain()
+    closed(witness)
+
+    ours = {f.key.tgid for f in witness.forks_of(os.getpid())}
+    orders: dict[int, list[type]] = {tgid: [] for tgid in ours}
+    for event in witness.events:
+        if isinstance(event, Fork | Exec | Exit) and event.key.tgid in ours:
+            orders[event.key.tgid].append(type(event))
+    assert len(ours) == _SPAWNS
+    assert {tuple(order) for order in orders.values()} <= {(Fork, Exec, Exit), (Fork, Exit), (Fork, Exec, Exit, Exit)}
+
+
 def test_nothing_stays_behind_a_descriptor_that_was_asked(observe: Opener, program: Path) -> None:
     """Asking whether something waits takes nothing away: perf's own poll forgets after one answer that there was data."""
     witness = observe(all_events=True)
@@ -263,6 +284,27 @@ def test_snapshot_shows_cpu_time_of_a_busy_process(observe: Opener) -> None:
 
     assert (sample.ppid, sample.uid) == (os.getpid(), os.getuid())
     assert sample.rss_bytes > 1 << 20
+
+
+@pytest.mark.parametrize("observe", LIVE, indirect=True)
+def test_waits_for_a_cpu_are_counted_or_said_not_to_be(observe: Opener) -> None:
+    """Two that want the same CPU wait a millisecond and more, again and again; who cannot see it says so."""
+    loader = observe().loader
+    if any("run-queue waits of the host are not seen" in limit for limit in loader.limits):
+        assert loader.run_queue() is None
+        return
+    code = f"import os\nos.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])\nwhile True: pass"
+    before = slow_waits(loader)
+
+    with contextlib.ExitStack() as stack:
+        hogs = [stack.enter_context(subprocess.Popen([sys.executable, "-S", "-c", code])) for _ in range(2)]
+        wait_until("fifty slow waits", lambda: slow_waits(loader) >= before + 50)
+        for hog in hogs:
+            hog.kill()
+
+
+def slow_waits(loader: Loader) -> int:
+    return sum((loader.run_queue() or ())[SLOW_SLOT:])
 
 
 def test_close_leaves_nothing_behind(observe: Opener) -> None:

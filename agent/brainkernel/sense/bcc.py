@@ -10,7 +10,6 @@ import ctypes
 import os
 import select
 import struct
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from brainkernel.errors import SenseError
 from brainkernel.sense import hostcheck, wire
 from brainkernel.sense.stream import StreamLoader, StreamOptions
+from brainkernel.sense.timeorder import TimeOrder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SOURCE_FILE = Path(__file__).parent / "objects" / "probe.bcc.c"
 
 _RING_PAGES = 256  # per CPU
+_UNDER_WAY_NS = 100_000  # from a record's time until it is in its ring: some 20 us on a slow machine
 _KINDS = {"exec": 1, "exit": 2, "fork": 3}
 _EXEC_LENGTHS = struct.Struct("<HH")  # argv_bytes, filename_bytes
 _EXEC_LENGTHS_AT = next(offset for name, offset, _ in wire.EXEC.offsets() if name == "argv_bytes")
@@ -55,7 +56,7 @@ class BccLoader(StreamLoader):
         super().__init__(options, clock)
         self._source_file = source_file
         self._bpf: Any = None
-        self._waiting: deque[bytes] = deque()
+        self._found = TimeOrder()  # a child runs on another CPU, with another ring, than its parent
         self._undecodable = 0
         self._resources = contextlib.ExitStack()
 
@@ -98,25 +99,23 @@ class BccLoader(StreamLoader):
         self._bpf = None
 
     def _take(self, _cpu: int, data: int, size: int) -> None:
-        self._waiting.append(_without_padding(ctypes.string_at(data, size)))
+        self._found.add(_without_padding(ctypes.string_at(data, size)))
 
-    # Each ring is in order, but there is one per CPU, and a child runs on another one than its parent.
     def _read(self, limit: int) -> list[wire.Record]:
         if self._bpf is None:
             return []
+        settled_ns = self._clock.boot_ns() - _UNDER_WAY_NS
         # Not perf_buffer_poll: perf forgets that it is readable once anybody has asked, and the caller's epoll has.
         self._bpf.perf_buffer_consume()
-        self._waiting = deque(sorted(self._waiting, key=lambda data: data[:8][::-1]))
         records: list[wire.Record] = []
-        while self._waiting and len(records) < limit:
-            data = self._waiting.popleft()
+        for data in self._found.take(settled_ns, limit):
             try:
                 records.append(wire.record_of(data))
             except wire.WireError:
                 self._undecodable += 1
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._more_fd)
-        if self._waiting:
+        if self._found:
             os.eventfd_write(self._more_fd, 1)
         return records
 
