@@ -16,7 +16,7 @@ from brainkernel.link.messages import DecisionAsked, DecisionsAsked, OverviewAsk
 from brainkernel.metrics import LATENCY_BUCKETS_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from brainkernel.link.messages import Read, ReadAnswered
     from brainkernel.metrics import Metric
@@ -100,13 +100,13 @@ class Readings:
         """A `reading.DecisionStory`."""
         return self._answer({"decision_id": decision_id}, DecisionAsked)
 
-    def live(self, patterns: Iterable[str]) -> dict[str, Any]:
+    def live(self, patterns: Collection[str]) -> dict[str, Any]:
         """What changes all the time: the overview, sums since the start, and the newest points of some figures."""
         event: dict[str, Any] = {"at_s": self._wall_s(), "connected": True, "overview": None, **self._sums()}
         try:
             event["overview"] = self._answer({}, OverviewAsked)
             now_s = int(self._wall_s()) + 1
-            names = self._matching(patterns)
+            names = self._matching(patterns) if patterns else []
             event["tail"] = self._series(names, now_s - TAIL_S, now_s, 0) if names else None
         except UnansweredError:
             event["connected"] = False
