@@ -19,6 +19,8 @@ def escaped(text: str, max_length: int = 4096) -> str:
     A byte that was not UTF-8 (surrogateescape) shows as that byte. A backslash is doubled, so that what is shown
     cannot pretend to be an escape of ours.
     """
+    if text.isprintable() and "\\" not in text and len(text) <= max_length:
+        return text  # nearly all of it is; nothing that is unsafe is printable
     shown = _BACKSLASH_OR_UNSAFE.sub(_escape_one, text[:max_length])
     return shown if len(text) <= max_length else f"{shown}... ({len(text)} characters)"
 

@@ -49,7 +49,8 @@ class Memory:
         worth a thought is seen a second time before it goes quiet.
         """
         always, now_ns = is_always(event.exe), self._clock.wall_ns()
-        self._loader.remember(event.identity, always=always)
+        if not event.remembered:
+            self._loader.remember(event.identity, always=always)
         if always and nothing_new:
             self._loader.remember_arguments(event)
         self._store.meet(event.identity, now_ns, always=always)

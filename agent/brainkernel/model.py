@@ -111,6 +111,7 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     marks: frozenset[Mark] = frozenset()
     argv_hash: int = 0  # of all arguments, keyed, by the gate in the kernel; 0: it made none
     ancestors: tuple[Ancestor, ...] = ()  # nearest first, so the parent is the first one
+    remembered: bool = False  # the gate in the kernel has it already, and was told to report it all the same
 
     @property
     def identity(self) -> Identity:

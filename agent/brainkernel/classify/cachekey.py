@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from _blake2 import blake2b  # hashlib loads OpenSSL: 3.6 MB of the daemon's memory
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ _SHAPES = (
 )
 
 
+@functools.lru_cache(maxsize=256)  # the gate, its memory and the cache ask for the same one
 def argv_shape(argv: tuple[str, ...]) -> str:
     """Fold what differs between two runs of one job: numbers, dates, ids, temporary names.
 

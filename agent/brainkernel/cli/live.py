@@ -140,7 +140,8 @@ def event_object(event: ProcessEvent) -> dict[str, Any]:
     if isinstance(event, Exec | Exit | Fork):
         thing |= {"pid": event.key.tgid, "start_ns": event.key.start_ns}
     if isinstance(event, Exec):
-        thing |= {"exe": event.exe, "argv": _argv(event.argv), "parent": event.parent_exe, "uid": event.uid}
+        argv = [escaped(argument) for argument in _argv(event.argv)]
+        thing |= {"exe": escaped(event.exe), "argv": argv, "parent": escaped(event.parent_exe), "uid": event.uid}
     elif isinstance(event, Fork):
         thing["ppid"] = event.parent.tgid
     elif isinstance(event, Exit):
@@ -149,7 +150,7 @@ def event_object(event: ProcessEvent) -> dict[str, Any]:
             thing |= {"cpu_ns": event.cpu_ns, "run_delay_ns": event.run_delay_ns, "max_rss_bytes": event.max_rss_bytes}
     else:
         thing |= {"cgroup_id": event.cgroup_id, "count": event.count}
-    return _safe(thing)
+    return thing
 
 
 def decision_object(decision: Decision) -> dict[str, Any]:

@@ -7,12 +7,14 @@ import os
 import queue
 import signal
 import threading
+import time
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LINES_MAX = 10_000  # some 5 MB of JSON; a stopped terminal (Ctrl-S) then loses lines, counted, instead of stopping us
+_GATHER_S = 0.01
 _PATIENCE_S = 2.0  # for the reader, at the end
 _IDLE_S = 5.0
 
@@ -36,43 +38,47 @@ class LinePrinter:
         self._stream = stream
         self._on_gone = on_gone
         self._due = due
-        self._lines: queue.Queue[str | None] = queue.Queue(_LINES_MAX)
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._dropped = 0
+        self._ended = False
         self._thread = threading.Thread(target=self._print_all, name="printer", daemon=True)
         self._thread.start()
 
     def print(self, line: str) -> None:
         """Take one line. Never waits: what does not fit is dropped and counted."""
-        try:
-            self._lines.put_nowait(line)
-        except queue.Full:
+        if self._lines.qsize() < _LINES_MAX:
+            self._lines.put(line)
+        else:
             self._dropped += 1
 
     def close(self) -> int:
         """Wait a little for the reader; returns how many lines it missed."""
-        with contextlib.suppress(queue.Full):
-            self._lines.put(None, timeout=_PATIENCE_S)
-            self._thread.join(_PATIENCE_S)
-        return self._dropped + self._lines.qsize()
+        self._lines.put(None)
+        self._thread.join(_PATIENCE_S)
+        return self._dropped + max(0, self._lines.qsize() - 1)
 
     def _print_all(self) -> None:
-        while (lines := self._next()) is not None:
+        while not self._ended:
+            lines = self._next()
             try:
                 self._stream.writelines(f"{line}\n" for line in lines)
-                if self._lines.empty():
-                    self._stream.flush()
+                self._stream.flush()
             except (OSError, ValueError):
                 self._give_up()
                 return
-        with contextlib.suppress(OSError, ValueError):
-            self._stream.flush()
 
-    def _next(self) -> list[str] | None:
+    # Woken once for all lines of a moment: a wakeup costs both threads more than a line does.
+    def _next(self) -> list[str]:
         try:
-            line = self._lines.get(timeout=_IDLE_S)
+            lines = [self._lines.get(timeout=_IDLE_S)]
         except queue.Empty:
             return self._due()
-        return None if line is None else [line]
+        if lines[0] is not None:
+            time.sleep(_GATHER_S)
+        while not self._lines.empty():
+            lines.append(self._lines.get())
+        self._ended = lines[-1] is None
+        return [line for line in lines if line is not None]
 
     # What is still buffered must not fail again when the interpreter flushes at exit.
     def _give_up(self) -> None:

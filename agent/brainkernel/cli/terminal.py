@@ -57,10 +57,9 @@ def width_of(stream: TextIO) -> int:
 
 def json_line(value: Any) -> str:
     """A value of the model or of the wire as JSON on one line."""
-    import msgspec  # noqa: PLC0415 # --help needs neither
-    import orjson  # noqa: PLC0415
+    import msgspec  # noqa: PLC0415 # --help does not need it
 
-    return orjson.dumps(msgspec.to_builtins(value)).decode()
+    return msgspec.json.encode(value).decode()
 
 
 def print_json(value: Any) -> None:

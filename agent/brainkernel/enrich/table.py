@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,7 +18,7 @@ _ENTRIES_MAX = 16_384  # some 4 MB at the worst; a usual host has a few hundred 
 _DEPTH_MAX = 64
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """One process of the tree. `exe` is "" if it is not known (yet)."""
 
     key: ProcessKey
@@ -45,7 +48,7 @@ class ProcessTable:
         """Note a process that was found running, or what became known of one."""
         known = self._known.get(key)
         if known is not None:
-            self._known[key] = known._replace(exe=sys.intern(exe) if exe else known.exe, exited=False)
+            self._known[key] = replace(known, exe=sys.intern(exe) if exe else known.exe, exited=False)
             if known.parent is None and parent is not None:
                 self._adopt(key, parent)
             return
@@ -111,9 +114,9 @@ class ProcessTable:
         return tuple(found)
 
     def _adopt(self, key: ProcessKey, parent: ProcessKey) -> None:
-        if parent == key or key in (a.key for a in self.ancestors(parent)):
+        if parent == key or (key in self._children and key in (a.key for a in self.ancestors(parent))):
             return  # only wrong input makes a circle
-        self._known[key] = self._known[key]._replace(parent=parent)
+        self._known[key] = replace(self._known[key], parent=parent)
         self._children.setdefault(parent, set()).add(key)
 
     def _end(self, key: ProcessKey) -> None:
@@ -122,9 +125,9 @@ class ProcessTable:
             return
         if self._by_tgid.get(key.tgid) == key:
             del self._by_tgid[key.tgid]
-        self._known[key] = known._replace(exited=True)
         # The dead without offspring go, and with them their dead ancestors that were kept for their sake.
-        leaf: Known | None = self._known[key]
+        leaf: Known | None
+        leaf = self._known[key] = replace(known, exited=True)
         while leaf is not None and leaf.exited and not self._children.get(leaf.key):
             parent = leaf.parent
             self._drop(leaf.key)
@@ -135,7 +138,7 @@ class ProcessTable:
         if self._by_tgid.get(key.tgid) == key:
             del self._by_tgid[key.tgid]
         for child in self._children.pop(key, ()):
-            self._known[child] = self._known[child]._replace(parent=None)
+            self._known[child] = replace(self._known[child], parent=None)
         siblings = self._children.get(known.parent) if known.parent is not None else None
         if siblings is not None and known.parent is not None:
             siblings.discard(key)

@@ -6,11 +6,12 @@ from the store when a person wants to see it.
 
 from __future__ import annotations
 
+import functools
 import math
 from _blake2 import blake2b  # hashlib loads OpenSSL: 3.6 MB of the daemon's memory
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from brainkernel.model import Exec, Reason, ReasonCode
 
@@ -107,12 +108,13 @@ class Baseline:
     def novelty_of(self, identity: Identity, shape: Digest | None) -> Reason | None:
         """Why this start is new, the strongest reason alone; None if all of it was met before. Learns nothing."""
         exe, parent = identity.exe, identity.parent_exe
-        if _program(identity) not in self._programs:
-            known_path = digest_of("path", exe) in self._paths
+        met = _digests_of(identity)
+        if met.program not in self._programs:
+            known_path = met.path in self._paths
             return Reason(ReasonCode.NEW_PROGRAM, f"{exe} changed on disk" if known_path else f"first start of {exe}")
-        if digest_of("edge", exe, parent) not in self._edges:
+        if met.edge not in self._edges:
             return Reason(ReasonCode.NEW_PARENT, f"first time that {parent or 'an unknown parent'} starts {exe}")
-        if digest_of("user", exe, identity.uid) not in self._users:
+        if met.user not in self._users:
             return Reason(ReasonCode.NEW_USER, f"first time that uid {identity.uid} runs {exe}")
         if shape is not None and shape not in self._shapes:
             return Reason(ReasonCode.NEW_ARGUMENTS, f"first time that {exe} runs with arguments of this form")
@@ -120,10 +122,11 @@ class Baseline:
 
     def learn(self, identity: Identity, shape: Digest | None = None) -> None:
         """Remember one start."""
-        self._programs.add(_program(identity))
-        self._paths.add(digest_of("path", identity.exe))
-        self._edges.add(digest_of("edge", identity.exe, identity.parent_exe))
-        self._users.add(digest_of("user", identity.exe, identity.uid))
+        met = _digests_of(identity)
+        self._programs.add(met.program)
+        self._paths.add(met.path)
+        self._edges.add(met.edge)
+        self._users.add(met.user)
         if shape is not None:
             self._shapes.add(shape)
 
@@ -140,9 +143,23 @@ class Baseline:
         return habit
 
 
-def _program(identity: Identity) -> Digest:
-    file = identity.file
-    return digest_of("program", identity.exe, *((file.dev, file.ino, file.ctime_ns) if file else ()))
+class _Digests(NamedTuple):
+    # What an identity is known by.
+    program: Digest
+    path: Digest
+    edge: Digest
+    user: Digest
+
+
+@functools.lru_cache(maxsize=512)  # each is asked for twice, and a busy host starts the same few programs all the time
+def _digests_of(identity: Identity) -> _Digests:
+    exe, file = identity.exe, identity.file
+    return _Digests(
+        program=digest_of("program", exe, *((file.dev, file.ino, file.ctime_ns) if file else ())),
+        path=digest_of("path", exe),
+        edge=digest_of("edge", exe, identity.parent_exe),
+        user=digest_of("user", exe, identity.uid),
+    )
 
 
 @dataclass(slots=True)

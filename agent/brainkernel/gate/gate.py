@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import OrderedDict
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ _VERSION = re.compile(r"[-.]?\d[\d.]*$")
 _ODD_MARKS = (Mark.MEMFD, Mark.DELETED, Mark.WORLD_WRITABLE_DIR, Mark.HIDDEN_DIR)
 
 
+@functools.lru_cache(maxsize=1024)
 def is_always(exe: str) -> bool:
     """Whether a program must be judged by its arguments at each start: `python3.11` and `nc.traditional` are."""
     name = exe.rpartition("/")[2]
@@ -56,8 +58,8 @@ class Gate:
 
     def _reasons(self, event: Exec, identity: Identity, shape: Digest | None) -> tuple[Reason, ...]:
         novelty = self._baseline.novelty_of(identity, shape)
-        odd = next((m for m in _ODD_MARKS if m in event.marks), None)
-        marked = Reason(ReasonCode.MARKED, f"runs from a {odd.value.replace('_', ' ')}") if odd and novelty else None
+        odd = next((m for m in _ODD_MARKS if m in event.marks), None) if novelty else None
+        marked = Reason(ReasonCode.MARKED, f"runs from a {odd.value.replace('_', ' ')}") if odd else None
         return tuple(r for r in (novelty, marked, self._bursts.reason_of(event)) if r is not None)
 
     def _debounced(self, key: Digest, now_ns: int) -> bool:

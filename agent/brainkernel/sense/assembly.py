@@ -152,6 +152,7 @@ class EventAssembly:
             marks=_marks_of(record, exe),
             argv_hash=record.argv_hash,
             ancestors=ancestors,
+            remembered=bool(flags & _REMEMBERED),
         )
 
     # Known programs only: of these nothing is asked but what the record says, so the next one like it is the same event

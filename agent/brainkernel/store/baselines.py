@@ -59,7 +59,6 @@ class Habit:
 
 @dataclass(slots=True)
 class _Met:
-    identity: Identity
     count: int = 0
     first_ns: int = 0
     last_ns: int = 0
@@ -68,7 +67,7 @@ class _Met:
 
 @dataclass(slots=True)
 class _Pending:
-    identities: dict[int, _Met] = field(default_factory=dict)
+    identities: dict[Identity, _Met] = field(default_factory=dict)
     shapes: dict[int, int] = field(default_factory=dict)
     habits: dict[str, tuple[Habit, int]] = field(default_factory=dict)
 
@@ -82,7 +81,9 @@ class Baselines:
 
     def meet(self, identity: Identity, wall_ns: int, *, count: int = 1, always: bool = False) -> None:
         """Count `count` starts of an identity."""
-        met = self._pending.identities.setdefault(digest_of(identity), _Met(identity, first_ns=wall_ns))
+        met = self._pending.identities.get(identity)
+        if met is None:
+            met = self._pending.identities[identity] = _Met(first_ns=wall_ns)
         met.count += count
         met.last_ns = max(met.last_ns, wall_ns)
         met.always = always
@@ -98,8 +99,8 @@ class Baselines:
     def flush(self) -> None:
         """Hand all that was met to the transaction of this tick."""
         pending, self._pending = self._pending, _Pending()
-        for digest, met in pending.identities.items():
-            self._database.write(_MEET, (digest, *_row_of(met)))
+        for identity, met in pending.identities.items():
+            self._database.write(_MEET, (digest_of(identity), *_row_of(identity, met)))
         for shape, last_ns in pending.shapes.items():
             self._database.write(_SHAPE, (signed64(shape), last_ns))
         for exe, (habit, last_ns) in pending.habits.items():
@@ -147,8 +148,7 @@ def digest_of(identity: Identity) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def _row_of(met: _Met) -> tuple[Any, ...]:
-    identity = met.identity
+def _row_of(identity: Identity, met: _Met) -> tuple[Any, ...]:
     own, parent = _file_row(identity.file), _file_row(identity.parent_file)
     paths = path_value(identity.exe), path_value(identity.parent_exe)
     return (paths[0], *own, paths[1], *parent, identity.uid, int(met.always), met.count, met.first_ns, met.last_ns)

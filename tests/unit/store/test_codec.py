@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 import pytest
-from brainkernel.escape import escaped
+from brainkernel.escape import _UNSAFE, escaped
 from brainkernel.model import Action, Decision, Lesson, Outcome, Verdict
 from brainkernel.store.codec import ARGV_TEXT_MAX, UnreadableError, bounded_argv, decode, encode, path_of, path_value, signed64, unsigned64
 from hypothesis import given
@@ -79,3 +79,8 @@ def test_signed64_reads_back_and_fits_into_sqlite(number: int) -> None:
     """Inodes of overlayfs use the top bit, which SQLite's integers do not have."""
     assert -(1 << 63) <= signed64(number) < 1 << 63
     assert unsigned64(signed64(number)) == number
+
+
+def test_no_unsafe_character_passes_as_printable() -> None:
+    """Text that is printable is taken as it is: so none of what is escaped may be."""
+    assert [hex(code) for code in range(0x110000) if _UNSAFE.match(chr(code)) and chr(code).isprintable()] == []
