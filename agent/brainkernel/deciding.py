@@ -60,6 +60,7 @@ class Deciding:
         next_id: Callable[[], int],
         lease_ns_for: Callable[[Suspect], int],
         limits_standing: Callable[[], int],
+        was_limited: Callable[[Suspect], bool],
     ) -> None:
         self._standards = standards
         self._clock = clock
@@ -73,6 +74,7 @@ class Deciding:
         self._next_id = next_id
         self._lease_ns_for = lease_ns_for
         self._limits_standing = limits_standing
+        self._was_limited = was_limited
         self._acted_ns: deque[int] = deque()
 
     def decide(self, suspect: Suspect, verdict: Verdict, symptom: Symptom | None) -> Decision:
@@ -90,6 +92,7 @@ class Deciding:
             throttle_threshold=self._strategy().throttle_threshold,
             consent=self._approvals.consent(suspect, verdict.category, now_ns) if symptom else Consent.ASK,
             lease_ns=self._lease_ns_for(suspect) if symptom else 0,
+            first_time=symptom is not None and standards.config.approvals.first_time and not self._was_limited(suspect),
             enforce=self._switch.enforces,
             version=standards.number,
         )

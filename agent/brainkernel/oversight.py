@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from brainkernel.decide.approvals import Subject
+from brainkernel.decide.approvals import DENIED_NS, Subject
 from brainkernel.effective import StrategyFile
 from brainkernel.errors import UsageError
 from brainkernel.learn.experience import lesson_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from brainkernel.store import Audit, Decisions
 
 ALWAYS = {"approve_always": True, "deny_always": False}
-TIMED_OUT = "timed_out"
+TIMED_OUT, DENIED = "timed_out", "deny"
 FORCED, AUTO = "strategy_forced", "strategy_auto"
 
 
@@ -55,6 +55,7 @@ class Oversight:
         self._forced = forced
         for entry in log.of(ALWAYS):
             approvals.hold(Subject(entry.exe, entry.script, entry.category), allowed=ALWAYS[entry.deed])
+        self._deny_as_before(log.of((DENIED,)))
         self._force_as_before(log.of((FORCED, AUTO))[-1:])
 
     def feedback(self, decision: Decision, arguments: people.FeedbackArguments, peer: Peer) -> people.Noted:
@@ -128,6 +129,13 @@ class Oversight:
     def _is_in_force(self, wanted: StrategyFile) -> bool:
         strategist = self._judging.strategist
         return wanted.forced is (strategist.strategy if strategist.is_forced else None)
+
+    # A no for a day is one over a restart, too; a clock that was set back makes it no longer than a day.
+    def _deny_as_before(self, denials: list[AuditEntry]) -> None:
+        for entry in denials:
+            left_ns = DENIED_NS - max(0, self._clock.wall_ns() - entry.time_ns)
+            if left_ns > 0:
+                self._approvals.deny(Subject(entry.exe, entry.script, entry.category), self._clock.boot_ns() + left_ns)
 
     # What a person forced outlives a restart, and ends when it was to end.
     def _force_as_before(self, last: list[AuditEntry]) -> None:

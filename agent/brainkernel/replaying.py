@@ -76,6 +76,7 @@ class Replay:
             next_id=self._next_id,
             lease_ns_for=lambda _suspect: 0,
             limits_standing=lambda: 0,
+            was_limited=lambda _suspect: False,
         )
         self._stages = Stages(
             clock=self._clock,

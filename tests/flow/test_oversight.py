@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from brainkernel import config as configuration
 from brainkernel import metrics
 from brainkernel.config import CategoryPolicy, Config, Policy
 from brainkernel.decide.approvals import Approvals
@@ -26,7 +27,7 @@ from brainkernel.oversight import Oversight
 from brainkernel.pausing import Switch
 from brainkernel.watch import Ports, Watch
 from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
-from support.stores import Opened, opened
+from support.stores import Opened, an_action, opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -152,6 +153,7 @@ def connect(host: Host, config: Config, proc: Path) -> None:
         next_id=store.decisions.next_id,
         lease_ns_for=lambda _suspect: 60 * SECOND_NS,
         limits_standing=lambda: 0,
+        was_limited=store.decisions.was_limited,
     )
 
 
@@ -225,6 +227,38 @@ def test_always_outlives_a_restart(tmp_path: Path) -> None:
         host.pass_seconds(5)
 
         assert [d.refusals[0].rule for d in host.decided] == ["denied"]
+
+
+def test_a_no_for_a_day_outlives_a_restart(tmp_path: Path) -> None:
+    """And ends after that day."""
+    with a_host(tmp_path, asking()) as host:
+        host.pass_seconds(5)
+        host.oversight.answer(people.AnswerArguments(host.oversight.pending().waiting[0].id), ROOT_PEER, allowed=False)
+
+    with a_host(tmp_path, Config()) as host:
+        host.pass_seconds(5)
+        on_the_same_day = {d.kind for d in host.decided}
+        host.store.clock.advance_to(host.store.clock.boot_ns() + 25 * 3600 * SECOND_NS)
+        host.seconds += 25 * 3600
+        host.pass_seconds(5)
+
+        assert on_the_same_day == {DecisionKind.REFUSED}
+        assert host.decided[-1].kind is DecisionKind.LIMIT
+
+
+def test_the_first_limit_of_a_program_waits_and_the_next_does_not(tmp_path: Path) -> None:
+    """With `approvals.first_time`: asked about once, and known as limited over a restart."""
+    config = Config(approvals=configuration.Approvals(first_time=True))
+    with a_host(tmp_path, config) as host:
+        host.pass_seconds(5)
+        waiting = host.oversight.pending().waiting
+        host.store.store.decisions.attach_action(an_action(waiting[0].id))
+
+    with a_host(tmp_path, config) as host:
+        host.pass_seconds(5)
+
+        assert "it would be the first limit of this program" in waiting[0].reason
+        assert [d.kind for d in host.decided] == [DecisionKind.LIMIT]
 
 
 def test_strategy_follows_the_host_and_the_log_has_the_figures(tmp_path: Path) -> None:

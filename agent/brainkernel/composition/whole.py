@@ -269,6 +269,7 @@ class _Whole:
             next_id=self.store.decisions.next_id,
             lease_ns_for=self._lease_ns_for,
             limits_standing=lambda: len(self.watch.actions) + self.watch.limits_pending,
+            was_limited=self.store.decisions.was_limited,
         )
 
     def _watch(self, starts: Starts) -> Watch:

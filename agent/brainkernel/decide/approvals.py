@@ -102,8 +102,12 @@ class Approvals:
         elif allowed:
             _put(self._processes, key, now_ns + APPROVED_NS)
         else:
-            _put(self._subjects, subject, (Consent.DENIED, now_ns + DENIED_NS))
+            self.deny(subject, now_ns + DENIED_NS)
         return pending
+
+    def deny(self, subject: Subject, until_ns: int) -> None:
+        """Let a no hold until a time, as `answer` does and a restart that reads the audit log."""
+        _put(self._subjects, subject, (Consent.DENIED, until_ns))
 
     def hold(self, subject: Subject, *, allowed: bool) -> None:
         """Let a word hold always, as `answer` does and a restart that reads the audit log."""

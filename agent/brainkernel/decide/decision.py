@@ -26,7 +26,8 @@ class Circumstances:
     surroundings: Surroundings | None = None  # read only when a limit is at stake
     learned: Refusal | None = None  # what earlier limits taught against this one
     throttle_threshold: float = 0.0  # of the strategy: a less certain verdict does not limit either
-    consent: Consent = Consent.ASK  # of a person, where the policy asks for it
+    consent: Consent = Consent.ASK  # of a person, where one is asked
+    first_time: bool = False  # this program was never limited before
     step: int = 0  # of the ladder
     lease_ns: int = 0  # how long a limit may stand
     enforce: bool = False  # mode enforce and not paused
@@ -79,7 +80,9 @@ def _judge(verdict: Verdict, circumstances: Circumstances, config: Config, objec
         return DecisionKind.LEAVE, f"{circumstances.symptom.text}, but {why}", (), ()
     ladder, immunity = _ladder_of(verdict, policy, circumstances.surroundings)
     learned = (circumstances.learned,) if circumstances.learned else ()
-    no = _NO.get(circumstances.consent) if policy.approval else None
+    risk = _risk_of(verdict, policy, circumstances, config)
+    # A person's no holds also where nobody would have been asked.
+    no = _NO.get(circumstances.consent) if risk or circumstances.consent is Consent.DENIED else None
     refusals = (
         *_doubts(verdict, policy, circumstances.throttle_threshold),
         *_objections(circumstances, config, objections),
@@ -90,11 +93,21 @@ def _judge(verdict: Verdict, circumstances: Circumstances, config: Config, objec
     if refusals:
         return DecisionKind.REFUSED, f"{circumstances.symptom.text}, but it {refusals[0].reason}", refusals, ()
     why = f"{verdict.category}: {circumstances.symptom.text}"
-    if not policy.approval:
+    if not risk:
         return DecisionKind.LIMIT, why, (), ladder
     if circumstances.consent is Consent.ALLOWED:
         return DecisionKind.LIMIT, f"{why}; a person approved", (), ladder
-    return DecisionKind.PENDING, f"{why}; waits for a person's approval", (), ladder
+    return DecisionKind.PENDING, f"{why}; waits for a person's approval: {risk}", (), ladder
+
+
+# Why a limit is a person's to decide; "" where it is not.
+def _risk_of(verdict: Verdict, policy: CategoryPolicy, circumstances: Circumstances, config: Config) -> str:
+    wanted = config.approvals
+    if policy.approval:
+        return f"each limit of {verdict.category} does"
+    if verdict.confidence < wanted.below_confidence:
+        return f"the verdict is only {verdict.confidence:.2f} sure, and below {wanted.below_confidence:.2f} a person decides"
+    return "it would be the first limit of this program" if wanted.first_time and circumstances.first_time else ""
 
 
 def _ladder_of(

@@ -20,6 +20,7 @@ from brainkernel.model import (
 from brainkernel.store.codec import UnreadableError, bounded_argv, decode, encode
 
 if TYPE_CHECKING:
+    from brainkernel.model import Suspect
     from brainkernel.store.database import Database
 
 T = TypeVar("T")
@@ -142,6 +143,12 @@ class Decisions:
     def active(self) -> list[DecisionRecord]:
         """The decisions whose limits still stand as far as the store knows, newest first."""
         return self.page(10_000, Filter(active_only=True))
+
+    def was_limited(self, suspect: Suspect) -> bool:
+        """Whether a limit on this program was ever written, as far as decisions are kept; scripts are programs of their own."""
+        script = "coalesce(json_extract(CAST(decision AS TEXT), '$.suspect.evidence.script'), '')"
+        sql = f"SELECT 1 FROM decisions WHERE exe = ? AND action IS NOT NULL AND {script} = ? LIMIT 1"  # noqa: S608 # constants
+        return bool(self._database.rows(sql, (_text(suspect.program.exe), _text(suspect.evidence.script))))
 
     def count(self) -> int:
         """How many decisions are kept."""

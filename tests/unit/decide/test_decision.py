@@ -3,7 +3,8 @@
 from typing import Any
 
 import pytest
-from brainkernel.config import CategoryPolicy, Config, Policy, Safety
+from brainkernel.config import Approvals, CategoryPolicy, Config, Policy, Safety
+from brainkernel.decide.approvals import Consent
 from brainkernel.decide.decision import Circumstances, decide
 from brainkernel.decide.safety import PROTECTED_EXES, RULES, Surroundings
 from brainkernel.model import (
@@ -45,6 +46,8 @@ def decided(
     config: Config | None = None,
     hurts: bool = True,
     step: int = 0,
+    consent: Consent = Consent.ASK,
+    first_time: bool = False,
     **changes: Any,
 ) -> Decision:
     suspect = suspect or a_suspect()
@@ -54,6 +57,8 @@ def decided(
         symptom=a_symptom() if hurts else None,
         surroundings=surroundings(suspect, **changes),
         step=step,
+        consent=consent,
+        first_time=first_time,
         lease_ns=60 * SECOND_NS,
         enforce=True,
     )
@@ -122,6 +127,37 @@ def test_a_category_that_needs_approval_is_not_limited_without_it() -> None:
     decision = decided(config=config)
 
     assert (decision.kind, decision.limit, decision.acts) == (DecisionKind.PENDING, Limit(cpu_weight=0), False)
+
+
+@pytest.mark.parametrize(
+    ("approvals", "confidence", "first_time", "kind"),
+    [
+        (Approvals(below_confidence=0.8), 0.79, False, DecisionKind.PENDING),
+        (Approvals(below_confidence=0.8), 0.8, False, DecisionKind.LIMIT),
+        (Approvals(below_confidence=0.8), 0.6, False, DecisionKind.REFUSED),
+        (Approvals(first_time=True), 0.9, True, DecisionKind.PENDING),
+        (Approvals(first_time=True), 0.9, False, DecisionKind.LIMIT),
+        (Approvals(), 0.71, True, DecisionKind.LIMIT),
+    ],
+    ids=["in the band", "above it", "too unsure even to ask", "first time", "not the first", "nothing asked for"],
+)
+def test_a_risky_limit_waits_for_a_person(approvals: Approvals, confidence: float, first_time: bool, kind: DecisionKind) -> None:
+    """By how sure the verdict is, and by whether the program was ever limited; with a yes it is limited."""
+    config = Config(approvals=approvals)
+    asked = decided(verdict=a_verdict(confidence=confidence), config=config, first_time=first_time)
+    allowed = decided(verdict=a_verdict(confidence=confidence), config=config, first_time=first_time, consent=Consent.ALLOWED)
+
+    assert asked.kind is kind
+    assert ("waits for a person's approval: " in asked.reason) is (kind is DecisionKind.PENDING)
+    assert allowed.kind is (DecisionKind.REFUSED if kind is DecisionKind.REFUSED else DecisionKind.LIMIT)
+
+
+@pytest.mark.parametrize("consent", [Consent.DENIED, Consent.SILENT, Consent.WAITS, Consent.FULL])
+def test_a_no_holds_where_nobody_would_have_been_asked(consent: Consent) -> None:
+    """A person's denial does; that nobody answered about something else does not."""
+    decision = decided(consent=consent)
+
+    assert (decision.kind is DecisionKind.REFUSED) is (consent is Consent.DENIED)
 
 
 def test_the_ladder_ends_at_its_last_step() -> None:

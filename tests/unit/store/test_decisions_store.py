@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from brainkernel.model import Category, DecisionKind, Feedback, Outcome, Refusal, ReleaseResult
+from brainkernel.model import Category, DecisionKind, Evidence, Feedback, Outcome, Refusal, ReleaseResult
 from brainkernel.store import Filter
+from support.nouns import a_suspect
 from support.stores import NOON_NS, a_decision, an_action, opened
 
 if TYPE_CHECKING:
@@ -158,3 +159,18 @@ def test_decisions_take_a_command_line_of_two_megabytes_in_any_bytes(tmp_path: P
     assert record.decision.suspect.program.exe == "/tmp/\\xff"
     assert record.decision.suspect.program.argv[-1].endswith("more arguments)")
     assert size < 200_000
+
+
+def test_was_limited_knows_programs_and_scripts_apart(tmp_path: Path) -> None:
+    """A limit on one script says nothing of another of the same interpreter; a refused one is none."""
+    scripts = {name: a_suspect("/usr/bin/python3", evidence=Evidence(script=name)) for name in ("/opt/a.py", "/opt/b.py")}
+    with opened(tmp_path) as host:
+        decisions = host.store.decisions
+        decisions.save(a_decision(1, suspect=scripts["/opt/a.py"]))
+        decisions.attach_action(an_action(1))
+        decisions.save(a_decision(2, suspect=scripts["/opt/b.py"]))
+        decisions.save(a_decision(3, "/usr/bin/tool"))
+        decisions.attach_action(an_action(3))
+
+        suspects = [*scripts.values(), a_suspect("/usr/bin/tool"), a_suspect("/usr/bin/python3"), a_suspect("/never/seen")]
+        assert [decisions.was_limited(suspect) for suspect in suspects] == [True, False, True, False, False]
