@@ -252,6 +252,12 @@ class Evidence:
     tty: str = ""
     script: str = ""  # what an interpreter runs
     script_package: Package | None = None  # who ships that script
+    sockets: tuple[str, ...] = ()  # its connections on the Internet, in words
+    remote_stdio: str = ""  # the far end, where its standard input or output is a connection
+    exe_age_s: int | None = None  # since the program's file was last changed
+    exe_sha256: str = ""  # of a file that no package owns
+    run_delay_ns: int | None = None  # waited for a CPU, since it began
+    disk_delay_ns: int | None = None  # waited for disks; None: the kernel does not count it
     marks: frozenset[Mark] = frozenset()
 
 

@@ -30,6 +30,7 @@ _PARENT_CHARS = 64
 _PARENTS_MAX = 6
 _COMM_CHARS = 32  # TASK_COMM_LEN is 16, before escaping
 _EVIDENCE_CHARS = 120
+_YOUNG_S = 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +108,18 @@ def _evidence_of(suspect: Suspect) -> Iterable[tuple[str, str]]:
     yield "script", evidence.script
     yield "script_package", _named(evidence.script_package) if evidence.script_package else ""
     yield "container", evidence.container
+    yield "stdin_or_stdout_connected_to", evidence.remote_stdio
+    yield "connections", "; ".join(evidence.sockets[:3])
+    yield "file_changed", _ago(evidence.exe_age_s)
     yield "session", evidence.session
     yield "tty", evidence.tty
     yield "marks", ", ".join(sorted(m.value for m in evidence.marks))
     yield "seen_because", "; ".join(r.text for r in suspect.reasons[:3])
+
+
+# Only what is young tells something: a year-old file is like any other.
+def _ago(age_s: int | None) -> str:
+    return "" if age_s is None or age_s >= _YOUNG_S else f"{age_s // 60} minutes ago"
 
 
 def _package_text(evidence: Evidence) -> str:

@@ -354,6 +354,7 @@ CONDITIONS: dict[str, Condition] = {
     "marks": _marks,
     "tty": _flag(lambda facts: bool(facts.evidence.tty)),
     "arguments": _flag(lambda facts: len(facts.argv) > 1),
+    "connected": _flag(lambda facts: bool(facts.evidence.remote_stdio)),
     "told": _flag(lambda facts: facts.target_is_told),
 }
 KEYS = ("name", *_OF_COMMAND, *CONDITIONS)

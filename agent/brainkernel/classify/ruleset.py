@@ -157,7 +157,24 @@ def load(
 
 
 _RECORD_KEYS = frozenset(
-    {"run", "exe", "argv", "comm", "parents", "uid", "cwd", "cgroup", "package", "unit", "tty", "script", "marks", "container", "unowned"}
+    {
+        "run",
+        "exe",
+        "argv",
+        "comm",
+        "parents",
+        "uid",
+        "cwd",
+        "cgroup",
+        "package",
+        "unit",
+        "tty",
+        "script",
+        "marks",
+        "container",
+        "unowned",
+        "remote_stdio",
+    }
 )
 _SSH_SHELL = ("/usr/bin/bash", "/usr/sbin/sshd", "/usr/sbin/sshd", "/usr/lib/systemd/systemd")
 
@@ -197,6 +214,7 @@ def record_of(record: Any, where: str) -> tuple[Program, Evidence]:
         tty=str(given.get("tty", "")),
         script=str(given.get("script", "")),
         container=str(given.get("container", "")),
+        remote_stdio=str(given.get("remote_stdio", "")),
         unowned=bool(given.get("unowned", False)),
         marks=frozenset(Mark(m) for m in given.get("marks", ())),
     )

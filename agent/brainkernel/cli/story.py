@@ -92,10 +92,25 @@ def _evidence(evidence: Evidence) -> Iterator[tuple[str, str]]:
         ("session", evidence.session),
         ("terminal", evidence.tty),
         ("script", evidence.script),
+        ("file", _file(evidence)),
+        ("connections", "; ".join(evidence.sockets)),
+        ("standard input", f"connected to {evidence.remote_stdio}" if evidence.remote_stdio else ""),
+        ("waited", _waited(evidence)),
         ("odd", ", ".join(sorted(m.value.replace("_", " ") for m in evidence.marks))),
     ):
         if text:
             yield label, text
+
+
+def _file(evidence: Evidence) -> str:
+    age_s = evidence.exe_age_s
+    age = "" if age_s is None else f"changed {age_s // 86_400} days ago" if age_s >= 86_400 else f"changed {age_s // 60} minutes ago"  # noqa: PLR2004
+    return ", ".join(filter(None, (age, f"sha256 {evidence.exe_sha256}" if evidence.exe_sha256 else "")))
+
+
+def _waited(evidence: Evidence) -> str:
+    waits = ((evidence.run_delay_ns, "for a CPU"), (evidence.disk_delay_ns, "for disks"))
+    return ", ".join(f"{ns / 1e9:.2f} s {what}" for ns, what in waits if ns)
 
 
 def _verdict(verdict: Verdict) -> Iterator[tuple[str, str]]:

@@ -47,6 +47,11 @@ class DpkgDatabase:
         self._thread: threading.Thread | None = None
 
     @property
+    def present(self) -> bool:
+        """Whether this host has dpkg."""
+        return database_state(self._root) is not None
+
+    @property
     def complete(self) -> bool:
         """Whether the index is as new as the database."""
         self._look_for_changes()

@@ -5,23 +5,27 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from brainkernel.enrich.dpkg import DpkgDatabase
 from brainkernel.enrich.marks import DELETED_SUFFIX, marks_of_path
 from brainkernel.enrich.packages import Checksums, file_id_of, package_of
-from brainkernel.enrich.procfs import ProcFs
+from brainkernel.enrich.procfs import NO_DELAYS, ProcFs
+from brainkernel.enrich.rpm import RpmDatabase
 from brainkernel.enrich.script import script_of
 from brainkernel.enrich.session import session_of_cgroup, tty_name_of
+from brainkernel.enrich.sockets import NONE, Sockets
 from brainkernel.enrich.units import UnitFiles, place_of
 from brainkernel.model import Evidence, Exec, FileId, Mark, Package, PackageState, Suspect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from brainkernel.clock import Clock
     from brainkernel.enrich.packages import Owner, PackageDatabase
 
+T = TypeVar("T")
 INDEX_FILE_NAME = "packages.index"
 _CACHE_ENTRIES = 1024
 _PACKAGED_DIRS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/etc/", "/opt/", "/var/lib/")
@@ -30,6 +34,7 @@ _PACKAGED_DIRS = ("/usr/", "/bin/", "/sbin/", "/lib/", "/etc/", "/opt/", "/var/l
 class _Ownership(NamedTuple):
     package: Package | None
     unowned: bool
+    sha256: str = ""
 
 
 _NOT_KNOWN = _Ownership(None, unowned=False)
@@ -56,13 +61,17 @@ class Enricher:
         self._packages = packages
         self._checksums = checksums or Checksums()
         self._units = UnitFiles(fs_root, clock)
+        self._sockets = Sockets(clock)
+        self._clock = clock
         self._owners: OrderedDict[tuple[str, FileId | None], _Ownership] = OrderedDict()
 
     @classmethod
     def of_host(cls, state_dir: Path, clock: Clock, *, proc_root: Path, fs_root: Path) -> Enricher:
         """Make one for a host whose root directory is `fs_root`, with the index file in `state_dir`."""
         dpkg = DpkgDatabase(fs_root / "var/lib/dpkg", state_dir / INDEX_FILE_NAME, clock)
-        return cls(proc_root=proc_root, fs_root=fs_root, clock=clock, packages=(dpkg,))
+        rpm = RpmDatabase(fs_root)
+        packages = tuple(database for database in (dpkg, rpm) if database.present)
+        return cls(proc_root=proc_root, fs_root=fs_root, clock=clock, packages=packages)
 
     def prepare(self) -> None:
         """Bring the package index up to date in this thread: up to a second or two the first time, else a stat.
@@ -95,10 +104,13 @@ class Enricher:
         marks = before.marks | marks_of_path(program.exe) | (started.marks if started else frozenset())
         script = script_of(program.exe, program.argv, program.filename)
         own, of_script = self._ownership(suspect, script, place.container, marks, alive=alive is not None)
+        connections = self._sockets.of_process(self._proc.path(pid, "fd")) if alive else NONE
+        delays = self._proc.read_delays(pid) if alive else NO_DELAYS
         if alive is not None and self._proc.read_key(pid) != suspect.key:
             # Its pid became another's while we read: forget what came from /proc by pid.
             cgroup, session = program.cgroup, session_of_cgroup(program.cgroup)
             place, tty = place_of(cgroup), started.tty if started else 0
+            connections, delays = NONE, NO_DELAYS
         evidence = Evidence(
             package=own.package or before.package,
             unowned=own.unowned,
@@ -108,9 +120,18 @@ class Enricher:
             session=session or before.session,
             tty=tty_name_of(tty) or before.tty,
             script=script or before.script,
+            sockets=connections.shown or before.sockets,
+            remote_stdio=connections.stdio or before.remote_stdio,
+            exe_age_s=self._age_s(suspect.identity.file),
+            exe_sha256=own.sha256,
+            run_delay_ns=delays.run_ns,
+            disk_delay_ns=delays.disk_ns,
             marks=marks,
         )
         return replace(suspect, evidence=evidence)
+
+    def _age_s(self, file: FileId | None) -> int | None:
+        return None if file is None else max(0, self._clock.wall_ns() - file.ctime_ns) // 1_000_000_000
 
     def _ownership(
         self, suspect: Suspect, script: str, container: str, marks: frozenset[Mark], *, alive: bool
@@ -154,9 +175,10 @@ class Enricher:
     def _examined(self, path: str, file: FileId | None, sources: list[str]) -> _Ownership:
         owner, complete = self._look_up(path)
         if owner is None:
-            result, final = _Ownership(None, unowned=complete), complete
+            digest = self._with_file(file, sources, lambda fd, here: self._checksums.digest_of(fd, here, "sha256")) or ""
+            result, final = _Ownership(None, unowned=complete, sha256=digest), complete and bool(digest)
         else:
-            state = self._state_of(owner, file, sources)
+            state = self._with_file(file, sources, lambda fd, here: self._checksums.state_of(fd, here, owner)) or PackageState.UNCHECKED
             result, final = _Ownership(package_of(owner, state), unowned=False), complete and state is not PackageState.UNCHECKED
         if final and file is not None:
             self._owners[path, file] = result
@@ -172,7 +194,8 @@ class Enricher:
             complete = complete and database.complete
         return None, complete
 
-    def _state_of(self, owner: Owner, file: FileId | None, sources: list[str]) -> PackageState:
+    # What `read` finds out about the file, opened at the first source where it still is that file; None if nowhere.
+    def _with_file(self, file: FileId | None, sources: list[str], read: Callable[[int, FileId], T]) -> T | None:
         for source in sources:
             try:
                 fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -181,12 +204,12 @@ class Enricher:
             try:
                 here = file_id_of(os.fstat(fd))
                 if file is None or here == file:
-                    return self._checksums.state_of(fd, here, owner)
+                    return read(fd, here)
             except OSError:
                 continue
             finally:
                 os.close(fd)
-        return PackageState.UNCHECKED
+        return None
 
 
 def _absolute(script: str, cwd: str) -> str:

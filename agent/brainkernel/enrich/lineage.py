@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from brainkernel.model import Exec, ProcessKey, Program
-
 if TYPE_CHECKING:
     from brainkernel.enrich.procfs import ProcFs
     from brainkernel.enrich.table import ProcessTable
+    from brainkernel.model import Exec, ProcessKey
 
 PARENTS_MAX = 8  # what a question to an LLM may hold; beyond, only session plumbing and init
 
@@ -49,17 +48,3 @@ def read_into_table(key: ProcessKey, table: ProcessTable, proc: ProcFs) -> None:
         parent = None  # the pid of a parent that died meanwhile, taken by somebody younger
     if proc.read_key(key.tgid) == key:
         table.add(key, exe, parent)
-
-
-def program_of(exec_: Exec, parents: tuple[str, ...]) -> Program:
-    """The question "what is this?" about one start of a program."""
-    return Program(
-        exe=exec_.exe or exec_.filename,
-        argv=exec_.argv,
-        comm=exec_.comm,
-        parents=parents,
-        uid=exec_.uid,
-        cwd=exec_.cwd,
-        cgroup=exec_.cgroup,
-        filename=exec_.filename,
-    )

@@ -6,6 +6,8 @@ few milliseconds there are. dpkg is in `dpkg.py`; another one (rpm) implements `
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import threading
 import time
@@ -15,10 +17,13 @@ from typing import Any, Protocol
 
 from brainkernel.model import FileId, Package, PackageState
 
-try:  # hashlib brings libcrypto along: 3.6 MB of resident memory
-    from _md5 import md5  # type: ignore[import-not-found] # not in typeshed
-except ImportError:
-    from hashlib import md5
+# hashlib brings libcrypto along: 3.6 MB of resident memory. CPython's own have another module name since 3.12.
+_BUILT_IN: dict[str, Any] = {}
+for _algorithm, _modules in (("md5", ("_md5",)), ("sha256", ("_sha256", "_sha2"))):
+    for _module in _modules:
+        with contextlib.suppress(ImportError):
+            _BUILT_IN[_algorithm] = getattr(importlib.import_module(_module), _algorithm)
+_TIMES_SLOWER = {"sha256": 3, "sha512": 2, "sha1": 2}  # than MD5, without OpenSSL
 
 _INLINE_BYTES = 2 << 20  # MD5 does 600 MB/s: 3.5 ms, what the budget of a suspect allows
 _WORKER_BYTES = 512 << 20  # larger programs do not exist; larger files would keep the worker busy for long
@@ -72,36 +77,41 @@ def package_of(owner: Owner, state: PackageState) -> Package:
 
 
 class Checksums:
-    """Compares files with what their package shipped: small ones at once, large ones in a worker thread.
+    """Reads the checksums of files: of small ones at once, of large ones in a worker thread.
 
-    Results are kept by `FileId`, so a rewritten file is looked at again. A large file is UNCHECKED until the worker
-    has read it; the next question about it gets the result.
+    Results are kept by `FileId`, so a rewritten file is read again. That of a large file is "" until the worker has
+    read it; the next question about it gets the result.
     """
 
     def __init__(self, *, inline_bytes: int = _INLINE_BYTES) -> None:
         self._inline_bytes = inline_bytes
-        self._states: OrderedDict[tuple[FileId, str], PackageState] = OrderedDict()
-        self._queue: deque[tuple[int, FileId, Owner]] = deque()
+        self._digests: OrderedDict[tuple[FileId, str], str] = OrderedDict()
+        self._queue: deque[tuple[int, FileId, str]] = deque()
         self._lock = threading.Lock()
         self._worker: threading.Thread | None = None
 
     def state_of(self, fd: int, file: FileId, owner: Owner) -> PackageState:
-        """Compare an open file; `fd` stays the caller's. UNCHECKED if it cannot be told (yet)."""
-        if not owner.digest:
+        """Compare an open file with what its package shipped. UNCHECKED if it cannot be told (yet)."""
+        digest = self.digest_of(fd, file, owner.algorithm) if owner.digest else ""
+        if not digest:
             return PackageState.UNCHECKED
+        return PackageState.VERIFIED if digest == owner.digest else PackageState.MODIFIED
+
+    def digest_of(self, fd: int, file: FileId, algorithm: str) -> str:
+        """Read the checksum of an open file, in hexadecimal; `fd` stays the caller's. "" if it is not known (yet)."""
         with self._lock:
-            known = self._states.get((file, owner.digest))
+            known = self._digests.get((file, algorithm))
         if known is not None:
             return known
         try:
             size = os.fstat(fd).st_size
         except OSError:
-            return PackageState.UNCHECKED
-        if size <= self._inline_bytes:
-            return self._remember(file, owner, _compared(fd, file, owner))
+            return ""
+        if size <= self._inline_bytes // _TIMES_SLOWER.get(algorithm, 1):
+            return self._remember(file, algorithm, _read_digest(fd, file, algorithm))
         if size <= _WORKER_BYTES:
-            self._enqueue(fd, file, owner)
-        return PackageState.UNCHECKED
+            self._enqueue(fd, file, algorithm)
+        return ""
 
     def wait(self) -> None:
         """Wait until the worker has nothing left to do (for tests and for offline use)."""
@@ -109,20 +119,20 @@ class Checksums:
         if worker is not None:
             worker.join()
 
-    def _remember(self, file: FileId, owner: Owner, state: PackageState) -> PackageState:
-        if state is not PackageState.UNCHECKED:
+    def _remember(self, file: FileId, algorithm: str, digest: str) -> str:
+        if digest:
             with self._lock:
-                self._states[file, owner.digest] = state
-                if len(self._states) > _CACHE_ENTRIES:
-                    self._states.popitem(last=False)
-        return state
+                self._digests[file, algorithm] = digest
+                if len(self._digests) > _CACHE_ENTRIES:
+                    self._digests.popitem(last=False)
+        return digest
 
-    def _enqueue(self, fd: int, file: FileId, owner: Owner) -> None:
+    def _enqueue(self, fd: int, file: FileId, algorithm: str) -> None:
         with self._lock:
             if len(self._queue) >= _QUEUE_ENTRIES or any(f == file for _, f, _ in self._queue):
                 return
             try:
-                self._queue.append((os.dup(fd), file, owner))
+                self._queue.append((os.dup(fd), file, algorithm))
             except OSError:  # out of descriptors: asked again with the next suspect
                 return
             if self._worker is None:
@@ -136,24 +146,25 @@ class Checksums:
                 if not self._queue:
                     self._worker = None
                     return
-                fd, file, owner = self._queue.popleft()
+                fd, file, algorithm = self._queue.popleft()
             try:
-                self._remember(file, owner, _compared(fd, file, owner, YIELD_S))
+                self._remember(file, algorithm, _read_digest(fd, file, algorithm, YIELD_S))
             finally:
                 os.close(fd)
 
 
 def _new_digest(algorithm: str) -> Any:
-    if algorithm == "md5":
-        return md5(usedforsecurity=False)
-    import hashlib  # noqa: PLC0415 # only for databases that have better checksums than dpkg
+    if algorithm in _BUILT_IN:
+        return _BUILT_IN[algorithm](usedforsecurity=False)
+    import hashlib  # noqa: PLC0415 # only for what is rare
 
     return hashlib.new(algorithm, usedforsecurity=False)
 
 
-def _compared(fd: int, file: FileId, owner: Owner, pause_s: float = 0) -> PackageState:
+# "" if it cannot be read, or changed while we read.
+def _read_digest(fd: int, file: FileId, algorithm: str, pause_s: float = 0) -> str:
     try:
-        digest = _new_digest(owner.algorithm)
+        digest = _new_digest(algorithm)
         offset = 0
         piece = memoryview(bytearray(_PIECE_BYTES if pause_s == 0 else _WORKER_PIECE_BYTES))
         while count := os.preadv(fd, [piece], offset):
@@ -161,8 +172,6 @@ def _compared(fd: int, file: FileId, owner: Owner, pause_s: float = 0) -> Packag
             offset += count
             if pause_s:
                 time.sleep(pause_s)
-        if file_id_of(os.fstat(fd)) != file:
-            return PackageState.UNCHECKED  # it changed while we read
+        return str(digest.hexdigest()) if file_id_of(os.fstat(fd)) == file else ""
     except (OSError, ValueError):
-        return PackageState.UNCHECKED
-    return PackageState.VERIFIED if digest.hexdigest() == owner.digest else PackageState.MODIFIED
+        return ""

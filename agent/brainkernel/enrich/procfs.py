@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from brainkernel.model import CLOCK_TICK_NS, ProcessKey
 
@@ -27,6 +27,16 @@ class ProcStat:
     comm: str
     ppid: int
     tty: int  # device number in the encoding of stat(2), 0: none
+
+
+class Delays(NamedTuple):
+    """What a process waited for since it began; None: the kernel does not count it."""
+
+    run_ns: int | None = None
+    disk_ns: int | None = None
+
+
+NO_DELAYS = Delays()
 
 
 class ProcFs:
@@ -73,6 +83,14 @@ class ProcFs:
         """Read the path in the cgroup v2 hierarchy, or in systemd's named one on a v1 host; "" if not known."""
         return cgroup_of(self.read_text(pid, "cgroup") or "")
 
+    def read_delays(self, pid: int) -> Delays:
+        """Read the delays of the leading thread: the same figures as taskstats', which has no others and needs CAP_NET_ADMIN.
+
+        `schedstat` is there with CONFIG_SCHED_INFO; waits for disks are counted where the kernel was told `delayacct`
+        (kernel/delayacct.c), and 0 else.
+        """
+        return delays_of(self.read_text(pid, "schedstat") or "", self.read_text(pid, "stat") or "")
+
     def read_audit_session(self, pid: int) -> str:
         """Read the audit session, which pam_systemd takes as the logind session's id when it is set; else ""."""
         text = (self.read_text(pid, "sessionid") or "").strip()
@@ -92,6 +110,14 @@ def stat_of(pid: int, text: str) -> ProcStat | None:
         )
     except (IndexError, ValueError):
         return None
+
+
+def delays_of(schedstat: str, stat: str) -> Delays:
+    """Parse /proc/PID/schedstat ("cpu_ns run_delay_ns timeslices") and the 42nd field of stat, in clock ticks."""
+    waited, fields = schedstat.split(), stat.rpartition(")")[2].split()
+    run_ns = int(waited[1]) if len(waited) > 1 and waited[1].isdecimal() else None
+    ticks = fields[39] if len(fields) > 39 else ""  # noqa: PLR2004 # the 42nd, of which pid and comm are cut off
+    return Delays(run_ns, int(ticks) * CLOCK_TICK_NS if ticks.isdecimal() and int(ticks) else None)
 
 
 def cgroup_of(text: str) -> str:

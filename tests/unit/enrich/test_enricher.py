@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import time
 from contextlib import contextmanager
@@ -15,9 +16,9 @@ import msgspec
 import pytest
 from brainkernel.clock import SimulatedClock
 from brainkernel.enrich.enricher import Enricher
-from brainkernel.enrich.lineage import parents_of, program_of
+from brainkernel.enrich.lineage import parents_of
 from brainkernel.enrich.packages import Checksums, Owner, file_id_of
-from brainkernel.enrich.procfs import ProcFs, cgroup_of, stat_of
+from brainkernel.enrich.procfs import ProcFs, cgroup_of, delays_of, stat_of
 from brainkernel.enrich.table import ProcessTable
 from brainkernel.model import (
     Evidence,
@@ -222,7 +223,6 @@ def test_parents_of_names_the_parent_of_the_event_even_if_it_is_dead(tmp_path: P
     parents = parents_of(event, ProcessTable(), ProcFs(tmp_path))
 
     assert parents == ("/usr/bin/bash",)
-    assert program_of(event, parents).parents == ("/usr/bin/bash",)
 
 
 def test_stat_of_reads_a_comm_with_parentheses() -> None:
@@ -253,3 +253,53 @@ def test_stat_of_takes_a_torn_file_as_gone(text: str) -> None:
 def test_cgroup_of_prefers_the_unified_hierarchy(text: str, path: str) -> None:
     """On v2 there is one line; on v1 systemd's named hierarchy says the unit."""
     assert cgroup_of(text) == path
+
+
+def test_delays_of_reads_both_files() -> None:
+    """Waiting for a CPU in nanoseconds, for disks in ticks of 10 ms; what the kernel does not count is not known."""
+    stat = f"1 (a b) c) S {' '.join(['0'] * 38)} 7 0 0"
+
+    assert delays_of("500 1500000 3\n", stat) == (1_500_000, 70_000_000)
+    assert delays_of("", "1 (x) S 0") == (None, None)
+
+
+def test_enricher_says_how_old_a_program_is_and_what_it_hashes_to(program: Path) -> None:
+    """For a file that nobody ships these two are what people look up; a packaged one is told by its package."""
+    clock = SimulatedClock(offset_to_wall_ns=program.stat().st_ctime_ns + 90 * 10**9)
+    packages = Packages()
+    enricher = Enricher(proc_root=PROC, fs_root=Path("/"), clock=clock, packages=(packages,))
+
+    with _running(program) as (key, file):
+        evidence = enricher.enrich(_suspect(key, str(program), file)).evidence
+
+    assert evidence.unowned
+    assert evidence.exe_age_s == 90
+    assert evidence.exe_sha256 == hashlib.sha256(program.read_bytes()).hexdigest()
+    assert evidence.run_delay_ns is not None
+
+
+def test_enricher_hashes_a_large_program_in_the_background(program: Path) -> None:
+    """The first answer does not wait for it; the next one has it."""
+    checksums = Checksums(inline_bytes=1)
+    enricher = _enricher(Packages(), checksums=checksums)
+
+    with _running(program) as (key, file):
+        first = enricher.enrich(_suspect(key, str(program), file)).evidence
+        checksums.wait()
+        second = enricher.enrich(_suspect(key, str(program), file)).evidence
+
+    assert (first.exe_sha256, len(second.exe_sha256)) == ("", 64)
+
+
+def test_enricher_sees_what_a_shell_is_connected_to() -> None:
+    """The connection that is a process's standard input is evidence."""
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as near:
+        with subprocess.Popen(["/bin/cat"], stdin=near.fileno(), stdout=subprocess.DEVNULL) as child:
+            key = ProcFs(PROC).read_key(child.pid)
+            assert key is not None
+            evidence = _enricher(Packages()).enrich(_suspect(key, "/usr/bin/cat", None)).evidence
+            child.kill()
+        port = server.getsockname()[1]
+
+    assert evidence.remote_stdio == f"127.0.0.1:{port}"
+    assert evidence.sockets

@@ -1,0 +1,86 @@
+"""Connections of processes, with the real kernel."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from brainkernel.clock import SimulatedClock
+from brainkernel.enrich import sockets
+from brainkernel.enrich.sockets import NONE, Sockets
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@contextmanager
+def connected(family: socket.AddressFamily, host: str) -> Iterator[tuple[socket.socket, str]]:
+    """One end of a connection on this machine, and the address of the other as it is shown."""
+    with socket.create_server((host, 0), family=family) as server, socket.create_connection(server.getsockname()[:2]) as near:
+        far, _ = server.accept()
+        with far:
+            port = server.getsockname()[1]
+            yield near, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_sockets_show_a_shell_whose_input_is_a_connection(family: socket.AddressFamily, host: str) -> None:
+    """What makes a reverse shell one, whatever its command line says."""
+    with connected(family, host) as (near, far), subprocess.Popen(["/bin/cat"], stdin=near.fileno(), stdout=subprocess.DEVNULL) as child:
+        found = Sockets(SimulatedClock()).of_process(f"/proc/{child.pid}/fd")
+        child.kill()
+
+    assert found.stdio == far
+    assert any(text.endswith(f"to {far}") for text in found.shown)
+
+
+def test_sockets_show_who_listens() -> None:
+    """A socket that waits for others, of TCP and of UDP, is none to somebody."""
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        udp.bind(("127.0.0.1", 0))
+        found = Sockets(SimulatedClock()).of_process(f"/proc/{os.getpid()}/fd")
+
+        assert f"tcp listens on 127.0.0.1:{tcp.getsockname()[1]}" in found.shown
+        assert f"udp listens on 127.0.0.1:{udp.getsockname()[1]}" in found.shown
+    assert found.stdio == ""
+
+
+def test_sockets_ask_the_kernel_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flock of programs with sockets costs one list, and one without any costs none."""
+    asked = []
+    real = sockets._dumped
+
+    def counting(*arguments: int) -> Iterator[tuple[int, sockets.Connection]]:
+        asked.append(arguments)
+        return real(*arguments)
+
+    monkeypatch.setattr(sockets, "_dumped", counting)
+    clock = SimulatedClock()
+    reader = Sockets(clock)
+    with socket.create_server(("127.0.0.1", 0)):
+        for _ in range(3):
+            reader.of_process(f"/proc/{os.getpid()}/fd")
+        assert len(asked) == 4  # both families, both protocols
+
+        clock.now_boot_ns += 1_000_000_000
+        reader.of_process(f"/proc/{os.getpid()}/fd")
+    assert len(asked) == 8
+
+
+def test_sockets_do_without_the_kernels_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No such process, no file of it that is a socket, or no sock_diag: no connection is known, and nothing is raised."""
+    (tmp_path / "0").symlink_to("/dev/null")
+    assert Sockets(SimulatedClock()).of_process(str(tmp_path)) == NONE
+    assert Sockets(SimulatedClock()).of_process(str(tmp_path / "gone")) == NONE
+
+    def refused(*_arguments: int) -> Iterator[tuple[int, sockets.Connection]]:
+        raise PermissionError
+
+    monkeypatch.setattr(sockets, "_dumped", refused)
+    (tmp_path / "1").symlink_to("socket:[4711]")
+    assert Sockets(SimulatedClock()).of_process(str(tmp_path)) == NONE
