@@ -7,12 +7,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from brainkernel.classify.adjusting import adjusted
+from brainkernel.classify.features import BUCKETS
+from brainkernel.classify.knowledge import Knowledge
+from brainkernel.classify.model import CLASSES, SHIPPED_FILE, LocalModel, ModelTier
 from brainkernel.cli import main
 from brainkernel.clock import SimulatedClock
 from brainkernel.config import CategoryPolicy, Config, Policy, Safety, Symptoms
 from brainkernel.config import Store as StoreConfig
 from brainkernel.decide.simulation import resimulated
-from brainkernel.model import Category, Decision, DecisionKind, Judgement, JudgementSource, Limit, Refusal
+from brainkernel.learn.quality import Measure
+from brainkernel.model import Category, Decision, DecisionKind, Judgement, JudgementSource, Limit, Refusal, Verdict
+from brainkernel.simulating import simulate
 from brainkernel.store import open_store
 from support.nouns import a_suspect, a_symptom, a_verdict
 from support.stores import a_decision
@@ -99,9 +105,67 @@ def test_simulate_prints_for_people(state_dir: Path, capsys: pytest.CaptureFixtu
 
     out = capsys.readouterr().out
     assert code == 0
-    assert "limits: 20 as it was, 20 under the new policy" in out
+    assert "limits: 20 as it was, 20 as it would be" in out
     assert "25 % (11-47)" in out
     assert (state_dir / "state.db").read_bytes() == before
+
+
+def a_model(calls: Category) -> ModelTier:
+    """A local model that is sure that everything is one thing."""
+    changes = [(CLASSES.index(calls), trait, 0.5) for trait in range(BUCKETS)]
+    return ModelTier(LocalModel(adjusted(SHIPPED_FILE.read_bytes(), changes)), Knowledge(None))
+
+
+def unknown(decision_id: int, exe: str) -> Decision:
+    verdict = Verdict.unknown("nobody knows it")
+    return a_decision(decision_id, suspect=a_suspect(exe), verdict=verdict, symptom=a_symptom(), kind=DecisionKind.LEAVE)
+
+
+def said(decision_id: int, label: Category) -> Judgement:
+    return Judgement(time_ns=1, decision_id=decision_id, source=JudgementSource.FEEDBACK, limited=False, category_right=False, label=label)
+
+
+def test_simulate_with_another_model_judges_anew_what_only_a_model_could_know() -> None:
+    """What was unknown would be limited, what a rule knew stays; and the words about categories count for it."""
+    decisions = [unknown(n, f"/opt/a{n}") for n in range(1, 13)] + [hurting(20, "/opt/ruled", Category.SERVICE, DecisionKind.LEAVE)]
+    words = [said(n, Category.BACKGROUND if n < 10 else Category.DEVELOPMENT) for n in range(1, 13)]
+
+    found = simulate(decisions, words, Config(), a_model(Category.BACKGROUND).judge)
+
+    assert (found.limits_then, found.limits_now) == (0, 12)
+    assert {category for category, _ in found.more} == {"background"}
+    assert found.renamed["unknown", "background", "/opt/a1"] == 1
+    rates = [{r.measure: r.value for r in quality}[Measure.CORRECT_CLASSIFICATION] for quality in (found.quality_then, found.quality_now)]
+    assert rates == [0.0, 0.75]
+    assert not found.protected
+
+
+def test_simulate_flags_what_a_person_called_protected() -> None:
+    """Although neither rules nor the model of then knew it."""
+    decisions = [unknown(1, "/opt/browser"), unknown(2, "/opt/browser"), unknown(3, "/opt/index")]
+
+    found = simulate(decisions, [said(2, Category.INTERACTIVE)], Config(), a_model(Category.BACKGROUND).judge)
+
+    assert found.protected == {("background", "/opt/browser"): 2}
+
+
+@pytest.mark.parametrize("content", [b"", b"NaN", SHIPPED_FILE.read_bytes()[:-8], SHIPPED_FILE.read_bytes()[:-8] + b"12345678"])
+def test_simulate_with_a_model_that_is_none_exits_2(state_dir: Path, content: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """Garbage, cut off, or with changed weights: one line."""
+    (state_dir / "m.bin").write_bytes(content)
+
+    code = main(["simulate", "--model", str(state_dir / "m.bin"), "--state-dir", str(state_dir)])
+
+    assert (code, "m.bin: not a local model" in capsys.readouterr().err) == (2, True)
+
+
+def test_simulate_needs_something_to_try(state_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A policy, a model, or both."""
+    neither = main(["simulate", "--state-dir", str(state_dir)])
+    model = main(["simulate", "--model", str(SHIPPED_FILE), "--state-dir", str(state_dir), "--json"])
+
+    assert (neither, model) == (2, 0)
+    assert json.loads(capsys.readouterr().out)["by_category"] == {}
 
 
 def test_simulate_without_a_database_says_where_it_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
