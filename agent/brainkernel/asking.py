@@ -55,11 +55,14 @@ class Asking:
         config: Llm,
         exams: Exams,
         remember: Callable[[Suspect, Verdict], None],
+        like: Callable[[Suspect], tuple[str, ...]] = lambda _suspect: (),
     ) -> None:
+        """`remember` is given each verdict; `like` names earlier ones on similar programs."""
         self._asker = asker
         self._clock = clock
         self.config = config
         self._remember = remember
+        self._like = like
         self._exams = exams
         self._results = {(r.backend, r.model): r for r in exams.all() if r.prompt_version == PROMPT_VERSION}
         self._waiting: list[_Waiting] = []
@@ -143,14 +146,23 @@ class Asking:
     def _send(self, now_ns: int) -> list[tuple[Suspect, Verdict]]:
         unsent = []
         while self._waiting and (len(self._waiting) >= self.config.batch_size or now_ns - self._waiting[0].since_ns >= LINGER_NS):
-            batch = tuple(self._waiting[: self.config.batch_size])
-            del self._waiting[: len(batch)]
-            identifier = self._asker.ask([question_of(w.suspect) for w in batch], self.config.deadline_ms)
+            batch = self._next_batch()
+            questions = [question_of(w.suspect, self._like(w.suspect)) for w in batch]
+            identifier = self._asker.ask(questions, self.config.deadline_ms)
             if identifier is None:
                 unsent += [(w.suspect, Verdict.unknown("the LLM could not be asked")) for w in batch if not w.for_cache]
             else:
                 self._batches[identifier] = _Batch(batch, now_ns)
         return unsent
+
+    # A model reads a whole batch, and what one program says of itself may sway what it says of another. So programs of one
+    # user are asked about together: nobody can speak for or against somebody else's.
+    def _next_batch(self) -> tuple[_Waiting, ...]:
+        uid = self._waiting[0].suspect.program.uid
+        batch = tuple([w for w in self._waiting if w.suspect.program.uid == uid][: self.config.batch_size])
+        chosen = set(map(id, batch))
+        self._waiting = [w for w in self._waiting if id(w) not in chosen]
+        return batch
 
     def _unanswered(self, outcome: TimedOut, now_ns: int) -> list[tuple[Suspect, Verdict]]:
         # The batch stays known for a while: a late answer still goes into the cache.
@@ -201,8 +213,8 @@ def _timed(waiting: _Waiting, batch: _Batch, now_ns: int, usage: Usage | None = 
     return replace(waiting.suspect, spans=(*waiting.suspect.spans, queued, Span(stage="llm", ns=model_ns)))
 
 
-def question_of(suspect: Suspect) -> Question:
-    """Put what may be told of a suspect, redacted and bounded by `classify`, into the wire's form."""
+def question_of(suspect: Suspect, like: tuple[str, ...] = ()) -> Question:
+    """Put what may be told of a suspect, redacted and bounded by `classify`, into the wire's form, beside earlier verdicts `like` it."""
     asked = question.question_of(suspect)
     return Question(
         exe=asked.exe,
@@ -213,4 +225,5 @@ def question_of(suspect: Suspect) -> Question:
         cwd=asked.cwd,
         cgroup=asked.cgroup,
         evidence=asked.evidence,
+        like=like,
     )

@@ -7,6 +7,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from brainkernel.asking import Asking
+from brainkernel.classify.precedents import Precedents
 from brainkernel.classify.tiers import CacheTier
 from brainkernel.enrich.procfs import ProcFs
 from brainkernel.foreseeing import Foreseeing
@@ -44,7 +45,15 @@ class Tiers:
             snapshot=ground.figures.snapshot,
             clock=ground.clock,
         )
-        self.asking = Asking(asker=self.asker, clock=ground.clock, config=ground.config.llm, exams=store.exams, remember=self._remember)
+        self._precedents = Precedents()
+        self.asking = Asking(
+            asker=self.asker,
+            clock=ground.clock,
+            config=ground.config.llm,
+            exams=store.exams,
+            remember=self._remember,
+            like=self._precedents.nearest,
+        )
         self.foreseeing = Foreseeing(
             clock=ground.clock,
             figures=ground.figures,
@@ -57,17 +66,24 @@ class Tiers:
 
     def in_order(self) -> tuple[tuple[str, Callable[[Suspect], Verdict | None]], ...]:
         """Give the tiers that answer at once, cheapest first."""
-        return (("rules", self._arms.judge_by_rules), ("cache", self.cache.judge), ("local_model", self._arms.judge_by_model))
+        return (("rules", self._judge_by_rules), ("cache", self.cache.judge), ("local_model", self._arms.judge_by_model))
 
     def configure(self, config: Config) -> None:
         """Follow a configuration that was read again; rules and model come with the version."""
         self.asking.config = config.llm
+
+    def _judge_by_rules(self, suspect: Suspect) -> Verdict | None:
+        verdict = self._arms.judge_by_rules(suspect)
+        if verdict is not None:
+            self._precedents.note(suspect, verdict)
+        return verdict
 
     def _looked_up(self, key: str, found: bool) -> None:
         self.foreseeing.looked_up(key, found=found)
 
     def _remember(self, suspect: Suspect, verdict: Verdict) -> None:
         self.cache.keep(suspect, verdict, self._ground.config.llm.cache_days * DAY_S)
+        self._precedents.note(suspect, verdict)
         if self.asking.has_passed(verdict.model):
             self._learn(suspect, verdict)
 

@@ -33,6 +33,7 @@ class Question(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cwd: LongText
     cgroup: LongText
     evidence: Annotated[dict[ShortText, LongText], Meta(max_length=16)] = {}
+    like: Annotated[tuple[ShortText, ...], Meta(max_length=3)] = ()  # earlier verdicts on similar programs, in words
 
 
 class Ask(msgspec.Struct, tag="ask", forbid_unknown_fields=True, frozen=True):

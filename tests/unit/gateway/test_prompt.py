@@ -31,7 +31,14 @@ def shown(*questions: Question) -> list[dict[str, Any]]:
 def test_prompt_is_the_golden_one() -> None:
     """A model's exam holds for one prompt: whoever changes the prompt raises PROMPT_VERSION and writes a new golden file."""
     questions = [
-        a_question("/usr/bin/find", "/", "-name", "*.bak", evidence={"package": "findutils (utils)", "unit": "cron.service"}),
+        a_question(
+            "/usr/bin/find",
+            "/",
+            "-name",
+            "*.bak",
+            evidence={"package": "findutils (utils)", "unit": "cron.service"},
+            like=("updatedb by cron: background",),
+        ),
         a_question("/usr/bin/python3.11", "-m", "http.server", cwd="/srv/www", uid=33, parents=("/opt/x/sshd",), cgroup="/"),
         a_question(f"/tmp/{HOSTILE}", comm="systemd", argv=("[kworker/0:1]", *["pad"] * 20, HOSTILE, "A" * 5000)),
     ]
@@ -121,16 +128,17 @@ def test_prompt_shortens_only_parents_from_where_programs_lie() -> None:
 
 
 def test_prompt_is_short() -> None:
-    """The median question with evidence stays under 350 tokens."""
+    """The median question with evidence and three earlier verdicts stays under 350 tokens."""
     if not SAMPLES.is_dir():
         pytest.skip(f"no samples at {SAMPLES}")
     evidence = {"package": "findutils (utils): utilities for finding files", "unit": "plocate-updatedb.service", "session": "3"}
+    like = ("updatedb.plocate by systemd: background", "gnome-calculator by gnome-shell: interactive", "python by gunicorn: service")
     lengths = []
     for name in ("processes_labelled", "attacks", "benign_commands", "injection"):
         for line in gzip.decompress((SAMPLES / f"{name}.jsonl.gz").read_bytes()).splitlines():
             record = json.loads(line)
             fields = {key: tuple(v) if isinstance(v := record[key], list) else v for key in ("argv", "comm", "parents", "uid", "cwd")}
-            question = a_question(record["exe"], cgroup=record.get("cgroup", ""), evidence=evidence, **fields)
+            question = a_question(record["exe"], cgroup=record.get("cgroup", ""), evidence=evidence, like=like, **fields)
             lengths.append(sum(len(m["content"]) for m in messages_of([question])))
 
     assert statistics.median(lengths) / CHARS_PER_TOKEN < 350

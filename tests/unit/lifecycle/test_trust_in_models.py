@@ -40,6 +40,12 @@ class Room:
     def __init__(self, asking: Asking, asker: Asker, gateway: socket.socket, store: Opened) -> None:
         self.asking, self._asker, self._gateway, self._store = asking, asker, gateway, store
 
+    def batches(self) -> list[Ask]:
+        """What the gateway is sent of all that waits."""
+        self._store.clock.advance_to(self._store.clock.boot_ns() + SECOND_NS)
+        assert self.asking.collect() == []
+        return [decode(body, Ask) for body in FrameBuffer().feed(self._gateway.recv(1 << 16))]
+
     def verdict(self, *, by: str = "wise:1b") -> Verdict:
         """Have a program judged by a model."""
         assert self.asking.ask(a_suspect("/opt/x/x"))
@@ -71,6 +77,17 @@ def a_room(directory: Path, config: Llm | None = None, *results: ExamResult) -> 
             gateway.sendall(frame_of(Hello("ollama", "wise:1b", "it answers", exam_passed=True)))
             asker.on_readable()
             yield Room(asking, asker, gateway, store)
+
+
+def test_programs_of_different_users_are_not_asked_about_together(tmp_path: Path) -> None:
+    """A model reads a whole batch: what somebody's program says of itself must not sway the verdict on another's."""
+    with a_room(tmp_path) as room:
+        for uid, exe in ((0, "/usr/bin/a"), (1000, "/usr/bin/b"), (0, "/usr/bin/c")):
+            assert room.asking.ask(a_suspect(exe, uid=uid))
+
+        batches = room.batches()
+
+    assert [[question.exe for question in batch.questions] for batch in batches] == [["/usr/bin/a", "/usr/bin/c"], ["/usr/bin/b"]]
 
 
 def test_claim_of_the_gateway_is_not_believed(tmp_path: Path) -> None:
