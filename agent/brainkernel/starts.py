@@ -11,6 +11,7 @@ from brainkernel.pipeline import Stages, conclude, consider, judge
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from brainkernel.floods import Floods
     from brainkernel.metrics import Figures
     from brainkernel.report import Report
 
@@ -41,6 +42,7 @@ class Starts:
         lineage: Lineage,
         figures: Figures,
         report: Report,
+        floods: Floods,
         remember: Callable[[Exec, bool], None],
         waiting: Callable[[], list[tuple[Suspect, Verdict]]],
         answered: Callable[[Suspect], None],
@@ -50,6 +52,7 @@ class Starts:
         self._lineage = lineage
         self._figures = figures
         self._report = report
+        self._floods = floods
         self._remember = remember
         self._waiting = waiting
         self._answered = answered
@@ -68,6 +71,7 @@ class Starts:
                 self._lineage.on_exit(event)
             case Suppressed():
                 self._figures.add(RECORDS_RECEIVED, "suppressed")
+                self._floods.add(event)
 
     def _on_exec(self, event: Exec) -> None:
         self._lineage.on_exec(event)
@@ -83,7 +87,8 @@ class Starts:
             self.decide(suspect, verdict, None)
 
     def collect(self) -> None:
-        """Go on with those about whom the LLM has answered, or has not in time."""
+        """Tell of floods; go on with those about whom the LLM has answered, or has not in time."""
+        self._floods.tick()
         for suspect, verdict in self._waiting():
             self.decide(suspect, verdict, None)
             self._answered(suspect)

@@ -22,6 +22,7 @@ from brainkernel.healing import Healing
 from brainkernel.memory import Memory
 from brainkernel.observe.window import Snapshot
 from brainkernel.own import Own
+from brainkernel.sense.cgroups import CgroupPaths, read_mounts
 from brainkernel.sense.loader import choose
 from brainkernel.sense.loaders import live_loaders
 from brainkernel.sense.pressure import Pressure, PressureTrigger, read_cpu_some_us
@@ -47,6 +48,7 @@ class Senses:
         self._proc_root = paths.proc
         self._proc = ProcFs(paths.proc)
         self.own = Own.read(paths.proc)
+        self.cgroup_paths = CgroupPaths(paths.proc, read_mounts(paths.proc))
         self.baseline = Baseline()
         self.table = ProcessTable()
         self.chosen = _choose_loader(ground)
@@ -123,6 +125,7 @@ class Senses:
     def close(self) -> None:
         """Let go of the loader and of what the evidence keeps open."""
         self.enricher.close()
+        self.cgroup_paths.close()
         self.chosen.loader.close()
 
 

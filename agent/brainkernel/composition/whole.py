@@ -25,6 +25,7 @@ from brainkernel.decide.safety import protection_of
 from brainkernel.deciding import Deciding
 from brainkernel.enrich.standing import own_family
 from brainkernel.errors import BrainKernelError, ConfigError
+from brainkernel.floods import Floods
 from brainkernel.gate.gate import Gate
 from brainkernel.judging import Judging
 from brainkernel.learn.experience import Experience
@@ -250,6 +251,7 @@ class _Whole:
             lineage=self.senses.table,
             figures=self.figures,
             report=self.report,
+            floods=Floods(notice=self.report.notice, path_of=lambda id_: self.senses.cgroup_paths.of(id_, 0), clock=self.clock),
             remember=self.senses.memory.met,
             waiting=self.tiers.asking.collect,
             answered=self._answered,

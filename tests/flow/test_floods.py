@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from brainkernel.clock import SimulatedClock
+from brainkernel.floods import Floods
+from brainkernel.model import Suppressed
+from support.nouns import SECOND_NS
+
+
+def held_back(cgroup_id: int, count: int) -> Suppressed:
+    return Suppressed(time_ns=1, cgroup_id=cgroup_id, count=count)
+
+
+def test_flood_is_told_at_once_and_then_each_minute() -> None:
+    """A person hears of it when it begins and how large it was, not four times a second."""
+    clock, said = SimulatedClock(100 * SECOND_NS), list[str]()
+    floods = Floods(notice=said.append, path_of={7: "/system.slice/builder.service", 8: "", 9: "/a", 10: "/b"}.__getitem__, clock=clock)
+
+    floods.tick()
+    for _ in range(4 * 90):
+        floods.add(held_back(7, 10))
+        floods.tick()
+        clock.advance_to(clock.boot_ns() + SECOND_NS // 4)
+    clock.advance_to(clock.boot_ns() + 60 * SECOND_NS)
+    floods.tick()
+    floods.tick()
+
+    where = "flood control: program starts that nobody looked at:"
+    assert said == [f"{where} {count} in /system.slice/builder.service" for count in (10, 2400, 1190)]
+
+
+def test_flood_of_many_cgroups_names_the_worst() -> None:
+    """One line, whatever the number of cgroups; the sum is all of it."""
+    said = list[str]()
+    floods = Floods(notice=said.append, path_of={7: "/x", 8: "", 9: "/y"}.get, clock=SimulatedClock(SECOND_NS))  # type: ignore[arg-type]
+
+    for cgroup_id, count in ((7, 1), (8, 50), (9, 20), (10, 2), (11, 1), (7, 30)):
+        floods.add(held_back(cgroup_id, count))
+    floods.tick()
+
+    assert said == ["flood control: program starts that nobody looked at: 50 in a cgroup that is gone, 31 in /x, 20 in /y, 3 in others"]
