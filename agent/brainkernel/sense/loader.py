@@ -129,7 +129,7 @@ class Loader(Protocol):
         ...
 
     def run_queue(self) -> Histogram | None:
-        """Run-queue waits since open, without those of followed cgroups; None if it cannot see them. See runqueue.wait_between."""
+        """Run-queue waits since open, without those of followed cgroups; None if it cannot see them."""
         ...
 
     def follow_cgroup(self, cgroup_id: int) -> bool:

@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Histogram = tuple[int, ...]  # slot i counts waits of [2^i, 2^(i+1)) ns; slot 0 also those of 0 ns
-
-
-class RunQueueWait(NamedTuple):
-    """How long tasks waited for a CPU over one window. The quantiles are None when nobody was switched to."""
-
-    switches: int
-    p50_us: float | None
-    p99_us: float | None
-
-
-def wait_between(before: Histogram, after: Histogram) -> RunQueueWait:
-    """What happened between two cumulative histograms of the same source."""
-    counts = [max(0, b - a) for a, b in zip(before, after, strict=True)]
-    return RunQueueWait(sum(counts), quantile_us(counts, 0.5), quantile_us(counts, 0.99))
 
 
 def quantile_us(counts: Sequence[int], quantile: float) -> float | None:

@@ -1,28 +1,23 @@
 from __future__ import annotations
 
 import pytest
-from brainkernel.sense.runqueue import quantile_us, wait_between
+from brainkernel.sense.runqueue import median_and_p99_us, quantile_us
 from hypothesis import given
 from hypothesis import strategies as st
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=64, max_size=64)
 
 
-def test_wait_between_equal_histograms_has_no_quantiles() -> None:
+def test_quantiles_of_nothing_are_none() -> None:
     """Nobody was switched to: there is no wait to speak of, not one of zero."""
-    assert wait_between((3,) * 64, (3,) * 64) == (0, None, None)
+    assert median_and_p99_us([0] * 64) is None
 
 
-def test_wait_between_counts_only_the_window() -> None:
-    """What happened before the window does not move its quantiles."""
-    before = (10**9,) + (0,) * 63
-    after = tuple(c + 100 * (slot == 20) for slot, c in enumerate(before))
+def test_quantiles_are_spread_within_their_slot() -> None:
+    """A hundred waits of one slot lie evenly in it."""
+    quantiles = median_and_p99_us([100 * (slot == 20) for slot in range(64)])
 
-    wait = wait_between(before, after)
-
-    assert wait.switches == 100
-    assert wait.p50_us == pytest.approx(1048.576 * 1.5, rel=0.01)
-    assert wait.p99_us == pytest.approx(1048.576 * 1.99, rel=0.01)
+    assert quantiles == (pytest.approx(1048.576 * 1.5, rel=0.01), pytest.approx(1048.576 * 1.99, rel=0.01))
 
 
 @given(COUNTS.filter(any), st.floats(0.01, 1))
