@@ -13,12 +13,13 @@ import pytest
 from brainkernel.cli import main
 from brainkernel.clock import SystemClock
 from brainkernel.commands import AgentCommands
+from brainkernel.config import Quality
 from brainkernel.control import ControlServer
 from brainkernel.link.control import SOCKET_NAME
 from brainkernel.metrics import Figures
 from brainkernel.model import DecisionKind, Judgement, JudgementSource
 from brainkernel.versioning.answering import commands_of
-from brainkernel.versioning.trial import Tally
+from brainkernel.versioning.trial import Tally, wrong_by_version
 from support.control_side import RecordingAgent, oversight_of
 from support.nouns import a_symptom
 from support.stores import NOON_NS, a_decision, opened
@@ -65,7 +66,12 @@ def running(etc: Etc) -> Iterator[None]:
         for n in range(1, 41):
             tally.decided(a_decision(n, version=2, symptom=a_symptom(), kind=DecisionKind.LIMIT if n < 13 else DecisionKind.LEAVE))
         with opened(etc.root / "store") as host:
-            more = commands_of(etc.start(), tally, judgements, lambda: ["limits: 12 words; too few words to learn from"])
+            more = commands_of(
+                etc.start(),
+                tally,
+                lambda: wrong_by_version(judgements(), Quality()),
+                lambda: ["limits: 12 words; too few words to learn from"],
+            )
             agent = RecordingAgent()
             commands = AgentCommands(agent, host.store.decisions, oversight_of(agent, host, Figures()), more)
             server = ControlServer(etc.root / SOCKET_NAME, commands, SystemClock(), Figures())

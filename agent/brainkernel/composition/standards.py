@@ -13,7 +13,7 @@ from brainkernel.versioning import answering
 from brainkernel.versioning.offline import files_of
 from brainkernel.versioning.shelf import Shelf
 from brainkernel.versioning.source import Places
-from brainkernel.versioning.trial import Tally, Trial
+from brainkernel.versioning.trial import Tally, Trial, wrong_by_version
 from brainkernel.versioning.versioning import Outward, Versioning
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from brainkernel.composition.ground import Ground
     from brainkernel.config import Config
     from brainkernel.effective import Effective
+    from brainkernel.learn.quality import Rate
     from brainkernel.model import Decision, Judgement, Suspect, Symptom, Verdict
     from brainkernel.store import Store
 
@@ -79,6 +80,10 @@ class Improving:
 
         return counted
 
+    def wrong_limits(self) -> dict[int, Rate]:
+        """The share of wrong limits of each version."""
+        return wrong_by_version(self._judgements.all(), self.arms.current.standards.config.quality)
+
     def commands(self) -> Mapping[str, Command]:
         """What people may ask of versions."""
-        return answering.commands_of(self.versioning, self.tally, self._judgements.all, self.learner.state)
+        return answering.commands_of(self.versioning, self.tally, self.wrong_limits, self.learner.state)

@@ -22,8 +22,9 @@ class Judgements:
         self._saves = 0
 
     def save(self, judgement: Judgement) -> None:
-        """Keep one."""
-        self._database.write("INSERT INTO judgements (time_ns, judgement) VALUES (?, ?)", (judgement.time_ns, encode(judgement)))
+        """Keep one, in the place of what the same source said of the same decision before."""
+        row = (judgement.time_ns, judgement.decision_id, judgement.source.value, encode(judgement))
+        self._database.write("INSERT OR REPLACE INTO judgements (time_ns, decision_id, source, judgement) VALUES (?, ?, ?, ?)", row)
         self._saves += 1
         if self._saves % _PRUNE_EVERY == 0:
             self.prune()
@@ -41,4 +42,5 @@ class Judgements:
 
     def prune(self) -> None:
         """Forget the oldest beyond the bound."""
-        self._database.write("DELETE FROM judgements WHERE id <= (SELECT max(id) FROM judgements) - ?", (JUDGEMENTS_MAX,))
+        beyond = "SELECT id FROM judgements ORDER BY id DESC LIMIT -1 OFFSET ?"
+        self._database.write(f"DELETE FROM judgements WHERE id IN ({beyond})", (JUDGEMENTS_MAX,))  # noqa: S608 # a constant

@@ -23,8 +23,9 @@ class Lessons:
         self._database = database
 
     def save(self, lesson: Lesson, wall_ns: int) -> None:
-        """Keep one lesson, learned at `wall_ns` (CLOCK_REALTIME)."""
+        """Keep one lesson, learned at `wall_ns` (CLOCK_REALTIME), in the place of the same one learned before."""
         row = (wall_ns, path_value(lesson.identity.exe), encode(lesson))
+        self._database.write("DELETE FROM lessons WHERE exe = ? AND lesson = ?", row[1:])
         self._database.write("INSERT INTO lessons (time_ns, exe, lesson) VALUES (?, ?, ?)", row)
 
     def since(self, wall_ns: int, limit: int = LESSONS_MAX) -> list[tuple[int, Lesson]]:
@@ -41,4 +42,5 @@ class Lessons:
 
     def prune(self) -> None:
         """Forget the oldest beyond the bound."""
-        self._database.write("DELETE FROM lessons WHERE id <= (SELECT max(id) FROM lessons) - ?", (LESSONS_MAX,))
+        beyond = "SELECT id FROM lessons ORDER BY id DESC LIMIT -1 OFFSET ?"
+        self._database.write(f"DELETE FROM lessons WHERE id IN ({beyond})", (LESSONS_MAX,))  # noqa: S608 # a constant

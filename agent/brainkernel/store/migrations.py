@@ -137,6 +137,27 @@ _WORDS = (
 
 _FORESIGHT = ("CREATE TABLE foresight (id INTEGER PRIMARY KEY CHECK (id = 1), habits BLOB NOT NULL) STRICT",)
 
+# Of one source about one decision only the newest word counts: only that is kept, so that shouting pushes out nobody else's.
+_JUDGED_ONCE = (
+    """
+    CREATE TABLE judged_once (
+        id INTEGER PRIMARY KEY,
+        time_ns INTEGER NOT NULL,
+        decision_id INTEGER NOT NULL,
+        source TEXT NOT NULL,
+        judgement BLOB NOT NULL,
+        UNIQUE (decision_id, source)
+    ) STRICT
+    """,
+    """
+    INSERT OR REPLACE INTO judged_once (id, time_ns, decision_id, source, judgement)
+        SELECT id, time_ns, json_extract(text, '$.decision_id'), json_extract(text, '$.source'), judgement
+        FROM (SELECT *, CAST(judgement AS TEXT) AS text FROM judgements) WHERE json_valid(text) ORDER BY id
+    """,
+    "DROP TABLE judgements",
+    "ALTER TABLE judged_once RENAME TO judgements",
+)
+
 # Step n brings version n - 1 to version n.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _DECISIONS,
@@ -145,6 +166,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     _EXAMS,
     _WORDS,
     _FORESIGHT,
+    _JUDGED_ONCE,
 )
 SCHEMA_VERSION = len(MIGRATIONS)
 

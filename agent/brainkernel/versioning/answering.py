@@ -9,7 +9,6 @@ import msgspec
 from brainkernel.commands import arguments_of
 from brainkernel.link import versions
 from brainkernel.link.versions import Arm, VersionRow, VersionsState
-from brainkernel.versioning.trial import wrong_by_version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,19 +17,18 @@ if TYPE_CHECKING:
     from brainkernel.learn.quality import Rate
     from brainkernel.link.frames import Peer
     from brainkernel.link.messages import ControlRequest
-    from brainkernel.model import Judgement
     from brainkernel.store.versionfiles import Manifest, Pointer, VersionFiles
     from brainkernel.versioning.trial import Tally
     from brainkernel.versioning.versioning import Versioning
 
 
 def commands_of(
-    versioning: Versioning, tally: Tally, judgements: Callable[[], list[Judgement]], learning: Callable[[], list[str]]
+    versioning: Versioning, tally: Tally, wrong_limits: Callable[[], dict[int, Rate]], learning: Callable[[], list[str]]
 ) -> Mapping[str, Command]:
     """The commands by name."""
 
     def state(text: str = "") -> VersionsState:
-        rates = wrong_by_version(judgements(), versioning.arms.current.standards.config.quality)
+        rates = wrong_limits()
         arms = {number: _arm_of(number, tally, rates.get(number)) for number in {*rates, *tally.decisions}}
         found = state_of(versioning.shelf.files, versioning.pointer, arms)
         override = versioning.override_of(versioning.pointer) if versioning.pointer else ""

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
+from brainkernel.model import Judgement, JudgementSource
 from brainkernel.store import KeptWord, words
+from brainkernel.store.codec import encode
+from brainkernel.store.files import FILE_NAME
+from brainkernel.store.migrations import migrate
 from support.stores import opened
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import pytest
+
+
+JUDGED_ONCE = 7  # the schema version that has one judgement of a source about a decision
 
 
 def a_word(occasion: int = 1, **changes: Any) -> KeptWord:
@@ -70,3 +78,19 @@ def test_a_flood_pushes_out_its_own_words(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert [w.occasion for w in kept if w.source == "quiet"] == list(range(1, 51))
     assert [w.occasion for w in kept if w.source == "loud"] == list(range(4801, 5051))
+
+
+def test_judgements_of_the_earlier_form_are_taken_along(tmp_path: Path) -> None:
+    """Of one source about one decision the newest; what is damaged is left behind."""
+    words = [
+        Judgement(time_ns=n, decision_id=n // 2, source=JudgementSource.FEEDBACK, limited=True, act_right=bool(n % 2)) for n in range(6)
+    ]
+    connection = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    migrate(connection, to=JUDGED_ONCE - 1)
+    for data in (*map(encode, words), b"\xff{"):
+        connection.execute("INSERT INTO judgements (time_ns, judgement) VALUES (1, ?)", (data,))
+    connection.close()
+
+    with opened(tmp_path) as host:
+        assert host.said == []
+        assert host.store.judgements.all() == [words[1], words[3], words[5]]
