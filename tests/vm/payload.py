@@ -67,7 +67,7 @@ def write_payload(scratch: Path, cache: Path, *, arguments: Sequence[str], end_o
 # The newest one. There is none where nobody has built it, and then the tests of the package say so.
 def _copy_deb(into: Path) -> None:
     into.mkdir()
-    built = sorted((CHECKOUT / "dist").glob("*.deb"), key=lambda file: file.stat().st_mtime_ns)
+    built = sorted((CHECKOUT / "dist").glob("*_amd64.deb"), key=lambda file: file.stat().st_mtime_ns)
     for deb in built[-1:]:
         shutil.copy(deb, into)
 
