@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from brainkernel.config import Config
     from brainkernel.report import Report
 
+NOTICES_MAX = 32  # a status shows them all: the oldest are of a past that nobody asks about
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -48,4 +50,5 @@ class Ground:
     def notice(self, text: str) -> None:
         """Tell those who listen now, and those who ask for the status later."""
         self.notices.append(text)
+        del self.notices[:-NOTICES_MAX]
         self.outside.notice(text)
