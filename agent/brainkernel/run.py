@@ -15,9 +15,9 @@ import msgspec
 
 from brainkernel import config as configuration
 from brainkernel.clock import SystemClock
-from brainkernel.composition import Paths, compose
 from brainkernel.daemon import Daemon, beat_interval_s, notify_service_manager
 from brainkernel.errors import BrainKernelError, PermissionDeniedError
+from brainkernel.opening import Opening
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from brainkernel.link.control import Summary
     from brainkernel.report import Report
 
+PROC = Path("/proc")
 UNPRIVILEGED_USER = "nobody"
 GATEWAY_PATIENCE_S = 3.0
 
@@ -64,9 +65,11 @@ def run_foreground(options: RunOptions, report: Report) -> Summary:
         msg = "the agent reads the kernel's events and writes limits: run it as root (classify, redact, prompt and replay need no root)"
         raise PermissionDeniedError(msg)
     clock = SystemClock()
-    paths = Paths(state_dir=options.state_dir, runtime_dir=options.runtime_dir, config_file=options.config_file)
-    with _only_one(options.runtime_dir):
-        agent = compose(options.config, paths, clock, report)
+    with _only_one(options.runtime_dir), Opening(config.agent, clock, PROC) as opening:
+        from brainkernel.composition import Paths, compose  # noqa: PLC0415 # the whole agent: while the loader opens
+
+        paths = Paths(state_dir=options.state_dir, runtime_dir=options.runtime_dir, config_file=options.config_file)
+        agent = compose(options.config, paths, clock, report, opening.chosen)
         with _gateway(options) if options.gateway else contextlib.nullcontext():
             notify_service_manager("READY=1")
             released = Daemon(agent, clock, config.agent.sample_interval_s, beat_interval_s(os.environ)).run(options.seconds)

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from brainkernel.classify.paths import name_of
+from brainkernel.classify.patterns import glob_of, search_of
 from brainkernel.model import Category, Mark, PackageState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from brainkernel.classify.facts import Facts
+
+    Search = Callable[[str], re.Match[str] | None]
 
     Predicate = Callable[[Facts], bool]
     Condition = Callable[[list[Any], "Groups"], Predicate]
@@ -35,6 +38,7 @@ class Groups:
     """Named groups of program names. One expansion is kept once, however many rules ask for it."""
 
     def __init__(self) -> None:
+        self.proven = False  # the rules that follow were tested when the package was made: their expressions are valid
         self._members: dict[str, frozenset[str]] = {}
         self._expanded: dict[tuple[str, ...], frozenset[str]] = {}
 
@@ -107,7 +111,7 @@ def compiled(raw: dict[str, list[Any]], groups: Groups) -> Conditions:
     names = _checked("name", raw["name"], lambda v, g: g.expand(v), groups) if "name" in raw else None
     plain_paths: frozenset[str] | None = None
     predicates: list[Predicate] = []
-    of_command = {key: _checked(key, raw[key], _patterns, groups) for key in _OF_COMMAND if key in raw}
+    of_command = {key: _checked(key, raw[key], _searches, groups) for key in _OF_COMMAND if key in raw}
     if names is not None or of_command:
         predicates.append(_commands(names, of_command))
     for key in sorted(raw, key=lambda k: _COST.index(k) if k in _COST else len(_COST)):
@@ -130,43 +134,27 @@ def _checked(key: str, values: list[Any], make: Callable[[list[Any], Groups], _M
         raise
 
 
-def _patterns(values: list[Any], _groups: Groups) -> list[re.Pattern[str]]:
-    return [pattern_of([v]) for v in values]
+def _searches(values: list[Any], groups: Groups) -> list[Search]:
+    return [_search([v], groups) for v in values]
 
 
-def pattern_of(values: list[Any]) -> re.Pattern[str]:
-    """Compile alternatives into one pattern."""
+def _search(values: list[Any], groups: Groups) -> Search:
     texts = [str(v) for v in values]
-    for text in texts:
+    for text in () if groups.proven else texts:
         try:
             re.compile(text)
         except re.error as error:
             msg = f"{text!r} is not a regular expression: {error}"
             raise ConditionError(msg) from None
-    return re.compile("|".join(f"(?:{t})" for t in texts) if len(texts) > 1 else texts[0])
+    return search_of(texts)
 
 
-def glob_of(values: list[Any]) -> Callable[[str], bool]:
-    """Compile path globs: `*` stays inside a component, `**` does not, `?` is one character."""
-    texts = [str(v) for v in values]
-    plain = frozenset(t for t in texts if "*" not in t and "?" not in t)
-    globs = [t for t in texts if t not in plain]
-    if not globs:
-        return plain.__contains__
-    starts = tuple({re.split(r"[*?]", g)[0] for g in globs})  # told apart by how they begin, most paths need no regex
-    match = re.compile("|".join(map(_regex_of_glob, globs))).fullmatch
-    return lambda path: path in plain or (path.startswith(starts) and match(path) is not None)
+def _glob(values: list[Any]) -> Callable[[str], bool]:
+    return glob_of([str(v) for v in values])
 
 
-def _regex_of_glob(glob: str) -> str:
-    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    return "".join({"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(p, re.escape(p)) for p in parts)
-
-
-def _commands(names: frozenset[str] | None, patterns: dict[str, list[re.Pattern[str]]]) -> Predicate:
-    any_of = [p.search for p in patterns.get("args", [])]
-    all_of = [p.search for p in patterns.get("args_all", [])]
-    none_of = [p.search for p in patterns.get("args_none", [])]
+def _commands(names: frozenset[str] | None, searches: dict[str, list[Search]]) -> Predicate:
+    any_of, all_of, none_of = (searches.get(key, []) for key in _OF_COMMAND)
 
     def holds(facts: Facts) -> bool:
         for command in facts.line.commands:
@@ -182,24 +170,24 @@ def _commands(names: frozenset[str] | None, patterns: dict[str, list[re.Pattern[
 
 def _path(attribute: str) -> Condition:
     def condition(values: list[Any], _groups: Groups) -> Predicate:
-        match = glob_of(values)
+        match = _glob(values)
         return lambda facts: match(getattr(facts, attribute))
 
     return condition
 
 
 def _program(values: list[Any], _groups: Groups) -> Predicate:
-    match = glob_of(values)
+    match = _glob(values)
     return lambda facts: match(facts.target)
 
 
-def _text(values: list[Any], _groups: Groups) -> Predicate:
-    search = pattern_of(values).search
+def _text(values: list[Any], groups: Groups) -> Predicate:
+    search = _search(values, groups)
     return lambda facts: search(facts.text) is not None
 
 
-def _text_all(values: list[Any], _groups: Groups) -> Predicate:
-    searches = [pattern_of([v]).search for v in values]
+def _text_all(values: list[Any], groups: Groups) -> Predicate:
+    searches = _searches(values, groups)
     return lambda facts: all(s(facts.text) for s in searches)
 
 
@@ -208,8 +196,8 @@ def _contains(values: list[Any], _groups: Groups) -> Predicate:
     return lambda facts: any(t in facts.text for t in texts)
 
 
-def _code(values: list[Any], _groups: Groups) -> Predicate:
-    search = pattern_of(values).search
+def _code(values: list[Any], groups: Groups) -> Predicate:
+    search = _search(values, groups)
     return lambda facts: search(facts.line.code) is not None
 
 
@@ -286,14 +274,14 @@ def _flag(test: Callable[[Facts], bool]) -> Condition:
 
 def _of_program(attribute: str) -> Condition:
     def condition(values: list[Any], _groups: Groups) -> Predicate:
-        match = glob_of(values)
+        match = _glob(values)
         return lambda facts: match(getattr(facts.program, attribute))
 
     return condition
 
 
 def _package(values: list[Any], _groups: Groups) -> Predicate:
-    match = glob_of(values)
+    match = _glob(values)
     return lambda facts: facts.package is not None and match(facts.package.name)
 
 
@@ -303,12 +291,12 @@ def _section(values: list[Any], _groups: Groups) -> Predicate:
 
 
 def _module(values: list[Any], _groups: Groups) -> Predicate:
-    match = glob_of(values)
+    match = _glob(values)
     return lambda facts: match(facts.line.module)
 
 
 def _parent_path(values: list[Any], _groups: Groups) -> Predicate:
-    match = glob_of(values)
+    match = _glob(values)
     return lambda facts: any(map(match, facts.parents))
 
 

@@ -141,6 +141,7 @@ def load(
     found: dict[str, Rule] = {}
     disable: list[tuple[str, str]] = []
     for path in files_in(directories).values():  # one after the other: a file's parsed YAML is many times larger than its rules
+        groups.proven = path.parent == SHIPPED_RULES
         file = rulefile.read(path, groups)
         disable += file.disable
         for node in file.nodes:

@@ -23,8 +23,6 @@ from brainkernel.memory import Memory
 from brainkernel.observe.window import Snapshot
 from brainkernel.own import Own
 from brainkernel.sense.cgroups import CgroupPaths, read_mounts
-from brainkernel.sense.loader import choose
-from brainkernel.sense.loaders import live_loaders
 from brainkernel.sense.pressure import Pressure, PressureTrigger, read_cpu_some_us
 from brainkernel.sense.snapshot import read_process, read_running
 
@@ -40,9 +38,9 @@ LOG = logging.getLogger(__name__)
 
 
 class Senses:
-    """Opens the loader at once: from then on events wait to be drained. Raises SenseError where none can see events."""
+    """What is around an open loader: what it saw, what runs, what is known of it."""
 
-    def __init__(self, ground: Ground, store: Store) -> None:
+    def __init__(self, ground: Ground, store: Store, chosen: Chosen) -> None:
         paths, clock = ground.paths, ground.clock
         self._ground = ground
         self._proc_root = paths.proc
@@ -51,7 +49,8 @@ class Senses:
         self.cgroup_paths = CgroupPaths(paths.proc, read_mounts(paths.proc))
         self.baseline = Baseline()
         self.table = ProcessTable()
-        self.chosen = _choose_loader(ground)
+        self.chosen = chosen
+        _tell(ground, chosen)
         self.memory = Memory(self.baseline, self.chosen.loader, store.baselines, clock)
         self.enricher = Enricher.of_host(paths.state_dir, clock, proc_root=paths.proc, fs_root=paths.root)
         self.pressure = Pressure(PressureTrigger.open(paths.proc / "pressure/cpu"), clock)
@@ -129,13 +128,10 @@ class Senses:
         self.chosen.loader.close()
 
 
-def _choose_loader(ground: Ground) -> Chosen:
-    agent = ground.config.agent
-    chosen = choose(agent.loader, live_loaders(clock=ground.clock, all_events=agent.all_events, proc=ground.paths.proc))
+def _tell(ground: Ground, chosen: Chosen) -> None:
     ground.figures.set(metrics.LOADER, 1, chosen.loader.name)
     for text in chosen.refused:
         LOG.warning("loader refused: %s", text)
         ground.figures.set(metrics.LOADER_REFUSED, 1, text.partition(":")[0])
     for text in (*chosen.refused, *chosen.loader.limits):
         ground.notice(text)
-    return chosen

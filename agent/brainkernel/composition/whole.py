@@ -63,23 +63,24 @@ if TYPE_CHECKING:
     from brainkernel.learn.latency import Breach
     from brainkernel.model import Action, Decision, Lesson, Outcome, ProcessKey, Suspect
     from brainkernel.report import Report
+    from brainkernel.sense.loader import Chosen
 
 LOG = logging.getLogger(__name__)
 NS_PER_DAY = 86_400 * 1_000_000_000
 
 
-def compose(read_config: Callable[[], Config], paths: Paths, clock: Clock, report: Report) -> Agent:
-    """Make the whole agent, with the loader open and what already runs known, and say what this host can do.
+def compose(read_config: Callable[[], Config], paths: Paths, clock: Clock, report: Report, loader: Callable[[], Chosen]) -> Agent:
+    """Make the whole agent, with what already runs known, and say what this host can do.
 
-    `read_config` is asked now and at each reload. Raises ConfigError, SenseError where no loader can see events, ActError or StoreError where another agent holds the state.
+    `read_config` is asked now and at each reload, `loader` for the open loader once it is needed. Raises ConfigError, SenseError where no loader can see events, ActError or StoreError where another agent holds the state.
     """
-    return _Whole(read_config, Ground(read_config(), paths, clock, report)).agent()
+    return _Whole(read_config, Ground(read_config(), paths, clock, report), loader).agent()
 
 
 class _Whole:
     # Each method makes one part.
-    def __init__(self, read_config: Callable[[], Config], ground: Ground) -> None:
-        self.read_config = read_config
+    def __init__(self, read_config: Callable[[], Config], ground: Ground, loader: Callable[[], Chosen]) -> None:
+        self.read_config, self.loader = read_config, loader
         self.ground = ground
         self.paths, self.clock, self.figures = ground.paths, ground.clock, ground.figures
         self.switch = Switch(ground.config.agent.mode, ground.paths.runtime_dir / PAUSE_FILE)
@@ -95,7 +96,7 @@ class _Whole:
         self.judging = self._judging()
         self.oversight = self._oversight()
         self.report = Everybody((Archive(self.store.decisions, self.clock), self.judging, self.ground.outside))
-        self.senses = Senses(self.ground, self.store)
+        self.senses = Senses(self.ground, self.store, self.loader())
         self.tiers = Tiers(self.ground, self.store, self.arms, self.improving.learner.told)
         self.limiter = self._limiter()
         self._learn_what_was()

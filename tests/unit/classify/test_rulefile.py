@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from brainkernel.classify import rulefile, rules
 from brainkernel.classify.knowledge import Knowledge
-from brainkernel.classify.ruleset import load
+from brainkernel.classify.ruleset import SHIPPED_RULES, load
 from brainkernel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -105,3 +106,13 @@ def test_empty_file_has_no_rules(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("# nothing\n")
 
     assert load((tmp_path,), NOTHING_KNOWN).rules == ()
+
+
+def test_expressions_of_shipped_rules_are_valid_though_they_are_not_compiled_at_start() -> None:
+    """They are compiled when first needed: a wrong one would only be found on somebody's host."""
+    groups = rules.Groups()
+
+    for path in sorted(SHIPPED_RULES.glob("*.yaml")):
+        file = rulefile.read(path, groups)
+        for node in file.nodes:
+            assert rulefile.rule_of(node, path, groups, with_tests=False).id
