@@ -12,6 +12,7 @@ from pathlib import Path
 
 from brainkernel.composition import Paths, compose
 from brainkernel.config import load
+from brainkernel.opening import Opening
 from brainkernel.report import Everybody
 
 TURN_S = 0.002  # each turn is a tick: some 5 s of simulated time
@@ -40,7 +41,9 @@ def main() -> None:
     folder, speed = Path(sys.argv[1]), float(sys.argv[2])
     logging.basicConfig(level=logging.ERROR)
     paths = Paths(state_dir=folder / "state", runtime_dir=folder / "run", config_file=folder / "brainkernel.toml")
-    agent = compose(lambda: load(paths.config_file), paths, HurriedClock(speed), Everybody(()))  # nobody is there to be told
+    clock = HurriedClock(speed)
+    opening = Opening(load(paths.config_file).agent, clock, paths.proc)
+    agent = compose(lambda: load(paths.config_file), paths, clock, Everybody(()), opening.chosen)  # nobody is there to be told
     stopping: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _frame: stopping.append(number))
     with select.epoll() as epoll:
