@@ -78,10 +78,12 @@ struct exec_event {
 	__u16 filename_bytes;	/* without a final 0 */
 	__u32 flags;		/* enum exec_flags */
 	__u32 lineage_count;	/* of struct ancestor, nearest first */
+	__u32 sessionid;	/* of the audit session, which pam_systemd takes for the login session's; ~0: none */
+	__u32 zero;
 	char comm[COMM_BYTES];
 	char payload[LINEAGE_MAX * 56 + FILENAME_BYTES + ARGV_BYTES];
 };
-_Static_assert(__builtin_offsetof(struct exec_event, payload) == 112, "wire.py decodes 112 bytes and the payload");
+_Static_assert(__builtin_offsetof(struct exec_event, payload) == 120, "wire.py decodes 120 bytes and the payload");
 
 struct exit_event {
 	struct event_header header;

@@ -20,6 +20,11 @@ static __always_inline __u32 tty_of(struct task_struct *task)
 	return ((__u32)driver->major << 20) | (__u32)(driver->minor_start + tty->index);
 }
 
+static __always_inline __u32 sessionid_of(struct task_struct *task)
+{
+	return bpf_core_field_exists(task->sessionid) ? task->sessionid : ~0U; /* no CONFIG_AUDIT */
+}
+
 static __always_inline __u32 loginuid_of(struct task_struct *task)
 {
 	return bpf_core_field_exists(task->loginuid) ? task->loginuid.val : ~0U; /* no CONFIG_AUDIT */
@@ -170,6 +175,8 @@ static __always_inline int send_exec(struct cpu_counters *c, struct task_struct 
 	e->uid = invocation->program.uid;
 	e->euid = task->cred->euid.val;
 	e->loginuid = loginuid_of(task);
+	e->sessionid = sessionid_of(task);
+	e->zero = 0;
 	e->tty = tty_of(task);
 	e->flags = flags | flags_of(bprm, bprm->file->f_inode);
 	e->lineage_count = fill_lineage((struct ancestor *)e->payload, task);

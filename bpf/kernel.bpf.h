@@ -220,6 +220,7 @@ struct task_struct {
 	const struct cred *cred;
 	struct css_set *cgroups;
 	kuid_t loginuid;
+	unsigned int sessionid;
 	char comm[16];
 };
 

@@ -108,6 +108,7 @@ class Exec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     cgroup_id: int = 0
     tty: int = 0  # device number, 0: no controlling terminal
     loginuid: int | None = None
+    sessionid: int | None = None  # of the audit session
     marks: frozenset[Mark] = frozenset()
     argv_hash: int = 0  # of all arguments, keyed, by the gate in the kernel; 0: it made none
     ancestors: tuple[Ancestor, ...] = ()  # nearest first, so the parent is the first one

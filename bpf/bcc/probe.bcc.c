@@ -155,7 +155,7 @@ TRACEPOINT_PROBE(sched, sched_process_exec)
 		return 0;
 	}
 	e->uid = e->euid = (u32)ids;
-	e->loginuid = ~0U;
+	e->loginuid = e->sessionid = ~0U;
 	bpf_get_current_comm(e->comm, COMM_BYTES);
 	length = bpf_probe_read_kernel_str(e->payload, FILENAME_BYTES,
 					   (void *)args + (args->data_loc_filename & 0xffff));

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel.model import Mark, ProcessKey
-from brainkernel.sense import exepath
+from brainkernel.sense import exepath, wire
 from brainkernel.sense.exepath import file_id_of
 from support.kernel import Witness, wait_until
 
@@ -44,6 +44,23 @@ def test_exec_of_a_new_program_is_seen_whole(watch: Callable[..., Witness], prog
     assert event.parent_file == file_id_of(Path(sys.executable).resolve().stat())
     assert event.marks == frozenset()
     assert 0 <= event.time_ns - event.key.start_ns < 60_000_000_000
+
+
+def test_exec_tells_the_login_it_descends_from(watch: Callable[..., Witness], program: Path) -> None:
+    """Who logged in and in which session, through whatever su and sudo; nobody did for a service."""
+    witness = watch()
+    own = (PROC / "self/sessionid").read_text()
+
+    run(program, "of-nobody")
+    session = PROC / "self/sessionid"
+    login = f"echo 1000 > /proc/self/loginuid; read session < {session}; {program} of-a-login $session; true"
+    run("/bin/sh", "-c", login)
+
+    event = witness.exec_with("of-a-login")
+    assert (event.loginuid, str(event.sessionid)) == (1000, event.argv[2])
+    assert event.sessionid is not None
+    nobodys = witness.exec_with("of-nobody")
+    assert (nobodys.sessionid is None) == (int(own) == wire.NO_SESSIONID)
 
 
 def test_exec_key_equals_what_proc_says(watch: Callable[..., Witness]) -> None:

@@ -24,13 +24,14 @@ def an_exec_record(
     uid: int = 1000,
     tty: int = 0,
     loginuid: int = wire.NO_LOGINUID,
+    sessionid: int = wire.NO_SESSIONID,
 ) -> bytes:
     """One struct exec_event with its payload."""
     fixed = wire.EXEC.struct.pack(
         *(60, 50, tgid, wire.Kind.EXEC, 40),
         *(ino, 2, 1, 0, argv_hash),
         *(uid, uid, loginuid, tty),
-        *(len(argv) if argv_total is None else argv_total, len(argv), len(filename), flags, len(lineage), comm),
+        *(len(argv) if argv_total is None else argv_total, len(argv), len(filename), flags, len(lineage), sessionid, 0, comm),
     )
     return fixed + b"".join(lineage) + filename + argv
 

@@ -99,7 +99,8 @@ class Enricher:
             alive = None
         cgroup = program.cgroup or (self._proc.read_cgroup(pid) if alive else "")
         place = place_of(cgroup)
-        session = session_of_cgroup(cgroup) or (self._proc.read_audit_session(pid) if alive else "")
+        told = str(started.sessionid) if started is not None and started.sessionid is not None else ""
+        session = session_of_cgroup(cgroup) or told or (self._proc.read_audit_session(pid) if alive else "")
         tty = (started.tty if started else 0) or (alive.tty if alive else 0)
         marks = before.marks | marks_of_path(program.exe) | (started.marks if started else frozenset())
         script = script_of(program.exe, program.argv, program.filename)
@@ -108,7 +109,7 @@ class Enricher:
         delays = self._proc.read_delays(pid) if alive else NO_DELAYS
         if alive is not None and self._proc.read_key(pid) != suspect.key:
             # Its pid became another's while we read: forget what came from /proc by pid.
-            cgroup, session = program.cgroup, session_of_cgroup(program.cgroup)
+            cgroup, session = program.cgroup, session_of_cgroup(program.cgroup) or told
             place, tty = place_of(cgroup), started.tty if started else 0
             connections, delays = NONE, NO_DELAYS
         evidence = Evidence(

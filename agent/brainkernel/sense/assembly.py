@@ -149,6 +149,7 @@ class EventAssembly:
             cgroup_id=record.cgroup_id,
             tty=os.makedev(record.tty >> _MINOR_BITS, record.tty & _MINOR_MASK) if record.tty else 0,
             loginuid=None if record.loginuid == wire.NO_LOGINUID else record.loginuid,
+            sessionid=None if record.sessionid == wire.NO_SESSIONID else record.sessionid,
             marks=_marks_of(record, exe),
             argv_hash=record.argv_hash,
             ancestors=ancestors,

@@ -3,7 +3,7 @@ r"""Events as JSON lines, written by `brainkernel record` and read by `brainkern
 One object per line: `kind` (exec, exit or fork), `time_ns`, `tgid`, `start_ns`, `ppid`, `exe`, `argv`, `uid`, `cwd`,
 `cgroup`, `parent_exe`. Only `kind` must be there. What else the loader saw follows where it is not what one would
 assume: of an exec `comm`, `euid`, `filename`, `file` and `parent_file` (`dev`, `ino`, `ctime_ns`), `cgroup_id`, `tty`,
-`loginuid`, `marks`, `ancestors` (`tgid`, `start_ns`, `comm`, `exe`, `file`, nearest first); of an exit `exit_code`,
+`loginuid`, `sessionid`, `marks`, `ancestors` (`tgid`, `start_ns`, `comm`, `exe`, `file`, nearest first); of an exit `exit_code`,
 `cpu_ns`, `run_delay_ns`, `max_rss_bytes`. Bytes that are not UTF-8 travel as lone surrogates ("\udcff"), which JSON's
 \u escapes can hold.
 """
@@ -62,6 +62,7 @@ def _fields_of_exec(event: Exec) -> dict[str, Any]:
         "cgroup_id": event.cgroup_id or None,
         "tty": event.tty or None,
         "loginuid": event.loginuid,
+        "sessionid": event.sessionid,
         "marks": sorted(mark.value for mark in event.marks),
         "ancestors": [_fields_of_ancestor(above) for above in event.ancestors],
     }
@@ -164,6 +165,7 @@ class EventReader:
             cgroup_id=_number(fields, "cgroup_id", 0, _U64_MAX),
             tty=_number(fields, "tty", 0, _U64_MAX),
             loginuid=_number(fields, "loginuid", 0, _U32_MAX) if "loginuid" in fields else None,
+            sessionid=_number(fields, "sessionid", 0, _U32_MAX) if "sessionid" in fields else None,
             marks=_marks(fields) | _marks_of_path(exe),
             ancestors=ancestors,
         )

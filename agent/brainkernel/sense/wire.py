@@ -52,7 +52,7 @@ FILENAME_BYTES = 1024
 ARGV_BYTES = 4096
 ARGV_HASHED_BYTES = 512
 WAIT_SLOTS = 64
-NO_LOGINUID = 0xFFFF_FFFF
+NO_LOGINUID = NO_SESSIONID = 0xFFFF_FFFF
 
 FILE_ID = Layout("file_id", ("ino", "Q"), ("ctime_ns", "Q"), ("dev", "I"), ("zero", "I"))
 HEADER = Layout("event_header", ("time_ns", "Q"), ("start_ns", "Q"), ("tgid", "I"), ("kind", "I"), ("cgroup_id", "Q"))
@@ -71,6 +71,8 @@ EXEC = Layout(
     ("filename_bytes", "H"),
     ("flags", "I"),
     ("lineage_count", "I"),
+    ("sessionid", "I"),
+    ("zero", "I"),
     ("comm", "16s"),
 )  # payload follows
 EXIT = Layout(
@@ -178,6 +180,7 @@ class ExecRecord(msgspec.Struct, frozen=True, gc=False):
     filename: str
     argv: tuple[str, ...]
     lineage: bytes  # for ancestors_of
+    sessionid: int = NO_SESSIONID
 
 
 class ExitRecord(msgspec.Struct, frozen=True, gc=False):
@@ -265,7 +268,7 @@ def _exec_of(data: bytes) -> ExecRecord:
         raise WireError(msg)
     (
         time_ns, start_ns, tgid, _, cgroup_id, _, _, _, _, argv_hash,
-        uid, euid, loginuid, tty, argv_total, argv_bytes, filename_bytes, flags, ancestors, comm,
+        uid, euid, loginuid, tty, argv_total, argv_bytes, filename_bytes, flags, ancestors, sessionid, _, comm,
     ) = _unpack_exec(data)  # fmt: skip
     filename_at = _EXEC_SIZE + ancestors * ANCESTOR.size
     argv_at = filename_at + filename_bytes
@@ -289,6 +292,7 @@ def _exec_of(data: bytes) -> ExecRecord:
         data[filename_at:argv_at].decode("utf-8", "surrogateescape"),
         argv_of(data[argv_at:]),
         data[_EXEC_SIZE:filename_at],
+        sessionid,
     )
 
 

@@ -167,6 +167,15 @@ def test_enricher_keeps_a_dead_processs_evidence_from_its_event() -> None:
     assert evidence.marks == {Mark.SETUID, Mark.WORLD_WRITABLE_DIR}
 
 
+def test_enricher_takes_the_session_of_a_dead_process_from_its_event() -> None:
+    """Where the cgroup does not name one (sudo, cron): the audit session, which logind takes for its own number."""
+    key = ProcessKey(2**22 - 1, 0)
+
+    evidence = _enricher(Packages()).enrich(_suspect(key, "/opt/x", None), Exec(time_ns=0, key=key, sessionid=4)).evidence
+
+    assert evidence.session == "4"
+
+
 def test_enricher_takes_nothing_from_a_process_that_has_the_pid_now(program: Path) -> None:
     """A reused pid is somebody else: its cgroup, session and file are not the suspect's."""
     with _running(program) as (key, _):

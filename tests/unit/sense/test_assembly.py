@@ -38,11 +38,12 @@ def test_exec_of_a_process_that_is_gone_is_complete_but_for_what_only_it_could_t
 
 def test_exec_encodes_the_terminal_as_stat_does() -> None:
     """The kernel's 12 and 20 bits become the device number that a terminal's file has."""
-    event = exec_of(an_exec_record(tgid=GONE_TGID, tty=136 << 20 | 300, loginuid=1000))
+    event = exec_of(an_exec_record(tgid=GONE_TGID, tty=136 << 20 | 300, loginuid=1000, sessionid=3))
 
-    assert (event.tty, event.loginuid) == (os.makedev(136, 300), 1000)
+    assert (event.tty, event.loginuid, event.sessionid) == (os.makedev(136, 300), 1000, 3)
     assert exec_of(an_exec_record(tgid=GONE_TGID)).tty == 0
-    assert exec_of(an_exec_record(tgid=GONE_TGID)).loginuid is None
+    unset = exec_of(an_exec_record(tgid=GONE_TGID))
+    assert (unset.loginuid, unset.sessionid) == (None, None)
 
 
 def test_exec_of_a_script_takes_the_interpreter_the_kernel_named() -> None:

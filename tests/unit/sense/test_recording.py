@@ -46,6 +46,7 @@ EXECS = st.builds(
     cgroup_id=st.integers(0, 2**64 - 1),
     tty=st.integers(0, 2**32),
     loginuid=st.none() | st.integers(0, 2**32 - 1),
+    sessionid=st.none() | st.integers(0, 2**32 - 1),
     file=st.none() | FILES,
     parent_file=st.none() | FILES,
     ancestors=st.lists(st.builds(Ancestor, KEYS, OS_TEXT, st.none() | FILES, OS_TEXT), max_size=3).map(tuple),
