@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 UNKNOWN_REASON = "no rule, no package and no earlier verdict says what this is"
 
+SAID = "said-by-a-person"  # in the place of a rule's id
+_CAREFUL = frozenset({Category.SYSTEM_CRITICAL, Category.INTERACTIVE, Category.SERVICE})
+
 
 class Judge(Protocol):
     """One tier. A local model is one more of these."""
@@ -34,6 +37,10 @@ class VerdictCache(Protocol):
 
     def put(self, key: str, verdict: Verdict, ttl_s: float) -> None:
         """Keep a verdict for a time."""
+        ...
+
+    def forget(self, key: str) -> None:
+        """Drop the verdict under a key, if there is one."""
         ...
 
 
@@ -92,7 +99,22 @@ class CacheTier:
         An unknown is not kept either, so that it is asked again when an LLM is there.
         """
         if verdict.tier in (Tier.MODEL, Tier.LLM) and verdict.category is not Category.UNKNOWN and not verdict.pending:
-            self._cache.put(cache_key(suspect), verdict, ttl_s)
+            key = cache_key(suspect)
+            if (found := self._cache.get(key)) is None or found.rule != SAID:  # a late answer goes not over a person's word
+                self._cache.put(key, verdict, ttl_s)
+
+    def said(self, suspect: Suspect, label: Category, ttl_s: float) -> None:
+        """A person says what a program is: what was kept against that is dropped.
+
+        A word that makes us more careful is kept in its place. One that would have a program limited is not: it is learned
+        from, with the words of others.
+        """
+        key = cache_key(suspect)
+        if (found := self._cache.get(key)) is not None and found.category is not label:
+            self._cache.forget(key)
+        if label in _CAREFUL:
+            verdict = Verdict(category=label, confidence=1.0, tier=Tier.CACHE, reason="a person said so", rule=SAID)
+            self._cache.put(key, verdict, ttl_s)
 
 
 def classify(suspect: Suspect, tiers: Iterable[Judge]) -> Verdict:

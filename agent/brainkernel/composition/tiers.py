@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from brainkernel.config import Config
     from brainkernel.effective import Arms
     from brainkernel.link.frames import Peer
-    from brainkernel.model import Suspect, Verdict
+    from brainkernel.model import Decision, Judgement, Suspect, Verdict
     from brainkernel.store import Store
 
 DAY_S = 86_400.0
@@ -80,6 +80,11 @@ class Tiers:
 
     def _looked_up(self, key: str, found: bool) -> None:
         self.foreseeing.looked_up(key, found=found)
+
+    def judged(self, decision: Decision, judgement: Judgement) -> None:
+        """A person's word about what a program is holds for that program at once, where it makes us more careful."""
+        if judgement.label is not None:
+            self.cache.said(decision.suspect, judgement.label, self._ground.config.llm.cache_days * DAY_S)
 
     def _remember(self, suspect: Suspect, verdict: Verdict) -> None:
         self.cache.keep(suspect, verdict, self._ground.config.llm.cache_days * DAY_S)

@@ -61,7 +61,7 @@ if TYPE_CHECKING:
     from brainkernel.config import Config
     from brainkernel.effective import Effective
     from brainkernel.learn.latency import Breach
-    from brainkernel.model import Action, Decision, Lesson, Outcome, ProcessKey, Suspect
+    from brainkernel.model import Action, Decision, Judgement, Lesson, Outcome, ProcessKey, Suspect
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
 
@@ -114,7 +114,7 @@ class _Whole:
             config=self.ground.config,
             clock=self.clock,
             figures=self.figures,
-            keep=self.improving.judged,
+            keep=self._judged,
             log=self.store.audit.add,
             tell=self.ground.outside.notice,
             breached=self._breached,
@@ -157,6 +157,10 @@ class _Whole:
             browser=Browser(self.store.database, self.store.decisions),
             audit=self.store.audit,
         )
+
+    def _judged(self, decision: Decision, judgement: Judgement) -> None:
+        self.improving.judged(decision, judgement)
+        self.tiers.judged(decision, judgement)
 
     def _oversight(self) -> Oversight:
         return Oversight(

@@ -27,6 +27,8 @@ def act_word_of(decision: Decision, judgement: Judgement, weights: Quality) -> K
     """Whether a limit was right, or would have been; None where nobody was hurt or nothing was said of that."""
     if judgement.act_right is None or decision.symptom is None:
         return None
+    if judgement.source is JudgementSource.EFFECT and decision.verdict.category is Category.SUSPICIOUS:
+        return None  # whether a limit helps is in an attacker's hand: that must not teach us to leave it alone
     limit_right = judgement.act_right is judgement.limited
     return KeptWord(
         source=_source_of(judgement),

@@ -17,7 +17,7 @@ from support.nouns import a_suspect
 
 
 class KnownVerdicts:
-    """A cache in memory that forgets nothing."""
+    """A cache in memory that forgets nothing by itself."""
 
     def __init__(self) -> None:
         self.kept: dict[str, tuple[Verdict, float]] = {}
@@ -27,6 +27,9 @@ class KnownVerdicts:
 
     def put(self, key: str, verdict: Verdict, ttl_s: float) -> None:
         self.kept[key] = verdict, ttl_s
+
+    def forget(self, key: str) -> None:
+        self.kept.pop(key, None)
 
 
 class Says:
@@ -46,6 +49,41 @@ def verdict(category: Category = Category.BACKGROUND, tier: Tier = Tier.LLM, **c
     """A verdict with one reason."""
     plain = Verdict(category=category, confidence=0.8, tier=tier, reason="because", model="m" if tier is Tier.LLM else "")
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kept", "label", "then"),
+    [
+        (Category.BACKGROUND, Category.INTERACTIVE, Category.INTERACTIVE),
+        (None, Category.SERVICE, Category.SERVICE),
+        (Category.INTERACTIVE, Category.BACKGROUND, None),
+        (Category.BACKGROUND, Category.BACKGROUND, Category.BACKGROUND),
+        (None, Category.BLOATWARE, None),
+    ],
+    ids=["protects at once", "protects the unknown", "drops what it contradicts", "agrees", "does not condemn"],
+)
+def test_a_persons_word_protects_at_once_and_condemns_nobody(kept: Category | None, label: Category, then: Category | None) -> None:
+    """One word may take a limit away, not bring one: for that it is learned from."""
+    cache = CacheTier(KnownVerdicts())
+    if kept is not None:
+        cache.keep(a_suspect(), verdict(kept), 60)
+
+    cache.said(a_suspect(), label, 60)
+
+    found = cache.judge(a_suspect())
+    assert (found.category if found else None) is then
+
+
+def test_a_late_answer_goes_not_over_a_persons_word() -> None:
+    """Until that word's time is over."""
+    cache = CacheTier(KnownVerdicts())
+    cache.said(a_suspect(), Category.INTERACTIVE, 60)
+
+    cache.keep(a_suspect(), verdict(Category.BACKGROUND), 60)
+
+    found = cache.judge(a_suspect())
+    assert found is not None
+    assert (found.category, found.reason, found.may_act) == (Category.INTERACTIVE, "a person said so", True)
 
 
 def test_first_tier_that_answers_decides() -> None:

@@ -312,6 +312,19 @@ def test_many_thousand_words_stay_bounded(world: World) -> None:
     assert world.host.store.words.count(Task.CATEGORIES) == 73
 
 
+def test_limits_on_attackers_that_help_nobody_teach_nothing(world: World) -> None:
+    """Whether a limit helps is in the hand of who is limited; a person's word about it counts."""
+    suspect, verdict = a_suspect("/tmp/.x/miner"), a_verdict(Category.SUSPICIOUS)
+    decision = a_decision(1, suspect=suspect, verdict=verdict, kind=DecisionKind.LIMIT, symptom=a_symptom())
+    useless = Judgement(time_ns=1, decision_id=1, source=JudgementSource.EFFECT, limited=True, act_right=False)
+
+    world.learner.judged(decision, useless)
+    heard = world.host.store.words.count(Task.LIMITS)
+    world.learner.judged(decision, replace(useless, source=JudgementSource.FEEDBACK, uid=0))
+
+    assert (heard, world.host.store.words.count(Task.LIMITS)) == (0, 1)
+
+
 def test_llm_that_passed_its_exam_teaches(world: World) -> None:
     """As a source of its own, with half a person's weight; an unknown teaches nothing."""
     world.learner.told(browser(1), a_verdict(Category.INTERACTIVE, tier=Tier.LLM, model="groq/llama"))

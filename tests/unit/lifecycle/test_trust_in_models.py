@@ -147,6 +147,9 @@ def test_kept_verdict_may_only_what_its_model_may_today(tmp_path: Path) -> None:
         def put(self, key: str, verdict: Verdict, ttl_s: float) -> None:
             raise AssertionError
 
+        def forget(self, key: str) -> None:
+            raise AssertionError
+
     of_llm = Verdict(category=Category.BACKGROUND, confidence=0.9, tier=Tier.LLM, reason="r", model="ollama/wise:1b", may_act=True)
     with a_room(tmp_path) as room:
         tier = CacheTier(Kept(of_llm), lambda verdict: room.asking.may_act(verdict.model))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from brainkernel.errors import StoreError
 from brainkernel.store.versionfiles import CanaryState, Manifest, Origin, Pointer, VersionFiles
+from support.interrupted import KilledError, interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,40 +104,6 @@ def test_prune_keeps_the_newest_and_what_is_in_force(tmp_path: Path) -> None:
 
     assert [m.number for m in files.all()] == [2, 6, 7]
     assert len(list(files.directory.iterdir())) == 3
-
-
-SYSCALLS = ("mkdir", "open", "fdopen", "fsync", "link", "rename", "unlink", "close")
-
-
-class KilledError(BaseException):
-    """kill -9 before a system call."""
-
-
-def interrupted(monkeypatch: pytest.MonkeyPatch, at: int, error: Callable[[], BaseException], work: Callable[[], object]) -> bool:
-    # Path.rename and others go through os: every call of the module is counted there.
-    left = at
-
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            nonlocal left
-            if left == 0:
-                raise error()
-            left -= 1
-            return real(*arguments, **named)
-
-        return call
-
-    with monkeypatch.context() as patch:
-        for name in SYSCALLS:
-            if name != "close":  # the kernel closes what a killed process had open
-                patch.setattr(os, name, counted(getattr(os, name)))
-        try:
-            work()
-        except BaseException as raised:
-            if isinstance(raised, KilledError | StoreError):
-                return True
-            raise
-    return False
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,11 +16,12 @@ from brainkernel.learn.strategy import Strategy
 from brainkernel.model import Category
 from brainkernel.store import versionfiles
 from brainkernel.versioning.source import CAUTION
+from support.interrupted import KilledError, interrupted
 from support.nouns import a_suspect
 from support.versions import Etc
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from brainkernel.versioning.versioning import Versioning
 
@@ -280,6 +282,35 @@ def test_state_directory_that_cannot_be_made_is_gone_without(etc: Etc) -> None:
 
     assert (versioning.arms.current.number, index_is(versioning)) == (0, Category.BACKGROUND)
     assert versioning.after_alert() == "no version is kept, so there is none to go back to"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("error", [KilledError, lambda: OSError(28, "No space left on device")], ids=["killed", "disk full"])
+def test_rollback_interrupted_anywhere_is_done_or_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[[], BaseException]
+) -> None:
+    """Before each of its system calls: the next start has the old version or the new one, whole, and nothing to repair."""
+    began = Etc(tmp_path / "began")
+    versioning = began.start()
+    began.write_rule("index", "service")
+    versioning.follow(versioning.read())
+    found = []
+    for at in range(100):
+        etc = Etc(Path(shutil.copytree(began.root, tmp_path / f"at-{at}")))
+        running = etc.start()
+        went_on = not interrupted(monkeypatch, at, error, lambda: running.rollback(None, "uid 0"))  # noqa: B023
+        again = Etc(etc.root).start()
+        assert index_is(again) is {1: Category.BACKGROUND, 2: Category.SERVICE}[again.arms.current.number]
+        assert [text for text in etc.told if "does not load" in text] == []
+        found.append(again.arms.current.number)
+        if went_on:
+            break
+
+    assert found[0] == 2
+    assert found[-1] == 1
+    assert found == sorted(found, reverse=True)
+    assert len(found) > 4
 
 
 def test_alert_takes_the_latest_change_back_once(etc: Etc) -> None:
