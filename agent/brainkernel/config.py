@@ -10,16 +10,14 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 
 from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Limit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from brainkernel.tomlplaces import line_of_key
 
 DEFAULT_CONFIG_FILE = Path("/etc/brainkernel/brainkernel.toml")
 DEFAULT_STATE_DIR = Path("/var/lib/brainkernel")
@@ -153,6 +151,15 @@ class Http(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     ] = ""
 
 
+class Tracing(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Decisions as OpenTelemetry traces (needs the extra `otlp`: pip install 'brainkernel-agent[otlp]')."""
+
+    endpoint: Annotated[
+        str, _setting("where an OTLP collector takes traces over HTTP, as http://127.0.0.1:4318/v1/traces; empty: none")
+    ] = ""
+    decisions_per_minute: Annotated[int, Meta(ge=1, le=120), _setting("at most; those beyond are counted and left out")] = 60
+
+
 class Notify(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """How alerts are delivered. Where to, stands in files: notify.d/slack.url and so on, or systemd credentials."""
 
@@ -229,6 +236,7 @@ class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     llm: Llm = Llm()
     http: Http = Http()
     notify: Notify = Notify()
+    tracing: Tracing = Tracing()
     store: Store = Store()
     quality: Quality = Quality()
     approvals: Approvals = Approvals()
@@ -374,24 +382,3 @@ def _struct_at(path: list[str]) -> type[msgspec.Struct]:
 
 def _where(file: Path, text: str, path: list[str]) -> str:
     return f"{file}:{line_of_key(text, path)}: {'.'.join(path)}"
-
-
-def line_of_key(text: str, path: list[str]) -> int:
-    """The line on which a dotted key of a TOML text is set, for messages; its table's line, or 1, if not found."""
-    best = 1
-    for number, prefix, line in _lines_with_table(text):
-        key = re.match(r"\s*([\w.\-\"']+)\s*=", line)
-        full = [*prefix, *(key[1].replace('"', "").replace("'", "").split(".") if key else [])]
-        if full == path:
-            return number
-        if full and full == path[: len(full)]:
-            best = number
-    return best
-
-
-def _lines_with_table(text: str) -> Iterator[tuple[int, list[str], str]]:
-    prefix: list[str] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", line):
-            prefix = [p.strip().strip("\"'") for p in header[1].split(".")]
-        yield number, prefix, line

@@ -107,6 +107,8 @@ LEARNING_WORDS = _gauge("learning_words", "Words that a model can learn from.", 
 LEARNING_SESSIONS = _counter("learning_sessions", "Times that a model learned, by what became of it.", "task", "result")
 DRIFTS = _counter("drifts", "Times that a model's mistakes became more than they were.", "task")
 
+TRACES = _counter("traces", "Decisions as OpenTelemetry traces, by what became of them.", "result")
+
 ALERTS = _counter("alerts", "Changes of alerts by rule and what they say: firing, resolved, event, test.", "rule", "state")
 ALERT_FIRING = _gauge("alert_firing", "1 while the condition of this rule holds.", "rule")
 ALERT_ACTIONS = _counter("alert_actions", "Actions that alerts asked for, by what became of them.", "action", "result")

@@ -250,3 +250,36 @@ print(json.dumps([result.failure, sorted(set(sys.modules) - before)]))
     failure, loaded = json.loads(done.stdout)
     assert failure == ""
     assert loaded == []
+
+
+def test_dashboard_needs_no_file_after_the_gateway_gave_up_its_rights(path: Path) -> None:
+    """All pages are in memory, and serving them, figures and live events imports nothing more."""
+    script = f"""
+import json, sys
+from brainkernel.config import Config, Http, Llm
+from brainkernel.gateway.service import Gateway
+from pathlib import Path
+from support.gateway_process import fetched
+fetched("data:,warm")
+gateway = Gateway(Path({str(path)!r}), Config(http=Http(listen="127.0.0.1:0"), llm=Llm(backend="none")), say=lambda text: None)
+gateway.preload()
+gateway.http.start()
+before = set(sys.modules)
+pages = [fetched(gateway.http.url + p) for p in ("", "metrics", "healthz", "static/dashboard.js", "static/vendor/uplot/uPlot.esm.js")]
+import urllib.error, urllib.request
+for place in ("api/decisions", "api/series?range=300&name=x", "nothing", "login"):
+    try:
+        fetched(gateway.http.url + place)
+    except urllib.error.HTTPError as error:
+        error.close()
+with urllib.request.urlopen(gateway.http.url + "api/live") as stream:
+    stream.readline(), stream.readline(), stream.readline()
+gateway.close()
+print(json.dumps([len(pages), sorted(m for m in set(sys.modules) - before if not m.startswith(("http.", "urllib.")))]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": "tests"}, capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == [5, []]

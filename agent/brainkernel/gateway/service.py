@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from brainkernel.config import Config, Http, Notify
+    from brainkernel.config import Config, Http, Notify, Tracing
     from brainkernel.gateway.llm.backend import Backend
+    from brainkernel.gateway.tracing import Tracer
     from brainkernel.gateway.web.token import Token
 
 WORKERS = 2  # Groq's free tier allows some 13 questions a minute, and a local model has one set of cores
@@ -49,11 +50,12 @@ WAITING_MAX = 64  # as many as the daemon leaves open at once
 LATE_GRACE_NS = 20 * 1_000_000_000  # a call may outlive the daemon's deadline by this: its answer is still worth caching
 FIRST_LOOK_S, LONGEST_LOOK_S = 5.0, 60.0
 FIGURES_TIMEOUT_S = 1.0
+STATM = Path("/proc/self/statm")
 USE_EVERY_S = 1.0
 # What the gateway itself counts; all else is the daemon's, and the zeros of our own Figures must not hide it.
 OWN_METRICS = (
     metrics.LLM_SECONDS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES, metrics.LLM_COST, metrics.CPU_SECONDS,
-    metrics.ALERT_MESSAGES, metrics.PROTOCOL_ERRORS, metrics.DAEMON_CONNECTED, metrics.RESIDENT_BYTES,
+    metrics.TRACES, metrics.ALERT_MESSAGES, metrics.PROTOCOL_ERRORS, metrics.DAEMON_CONNECTED, metrics.RESIDENT_BYTES,
 )  # fmt: skip
 
 
@@ -119,7 +121,6 @@ class Gateway:
         self._prices = Prices(settings.llm)
         self._caller = self._caller_of(self._choice)
         self._waiting: queue.Queue[tuple[Ask, int]] = queue.Queue(WAITING_MAX)
-        self._statm = Path("/proc/self/statm")
         self.http = self._http(settings.http, token)
         self.link = DaemonLink(
             socket_path,
@@ -132,6 +133,7 @@ class Gateway:
             stop=self.stop,
         )
         self.readings = Readings(self.link.read, self.snapshots)
+        self._tracer = self._tracer_of(settings.tracing)
         self.post = self._post(read_urls(notify_dirs, say), state_dir, settings.notify)
 
     def preload(self) -> None:
@@ -146,6 +148,8 @@ class Gateway:
         for loop in loops:
             threading.Thread(target=loop, name=loop.__name__.strip("_"), daemon=True).start()
         self.post.start(self.stop)
+        if self._tracer is not None:
+            threading.Thread(target=self._tracer.run, args=(self.stop,), name="tracing", daemon=True).start()
         if self.http is not None:
             self.http.start()
             self._say(f"metrics at {self.http.url}metrics")
@@ -180,7 +184,7 @@ class Gateway:
         return [*([daemons] if daemons is not None else []), {metric.name: own[metric.name] for metric in OWN_METRICS}]
 
     def _measure(self) -> None:
-        self.figures.set(metrics.RESIDENT_BYTES, resident_bytes(self._statm, os.sysconf("SC_PAGE_SIZE")), "gateway")
+        self.figures.set(metrics.RESIDENT_BYTES, resident_bytes(STATM, os.sysconf("SC_PAGE_SIZE")), "gateway")
         self.figures.set(metrics.CPU_SECONDS, time.process_time(), "gateway")
 
     # Over time our figures are kept by the daemon, beside its own.
@@ -208,6 +212,17 @@ class Gateway:
             setting = "http.listen to another port" if error.filename != settings.socket else "http.socket to another path"
             self._say(f"no metrics: cannot listen on {error.filename}: {error.strerror}; set {setting}")
             return None
+
+    def _tracer_of(self, settings: Tracing) -> Tracer | None:
+        if not settings.endpoint:
+            return None
+        try:
+            from brainkernel.gateway.tracing import Tracer  # noqa: PLC0415 # an extra
+        except ImportError as error:
+            self._say(f"no traces: {error}; pip install 'brainkernel-agent[otlp]', or leave tracing.endpoint empty")
+            return None
+        self._say(f"traces go to {settings.endpoint}")
+        return Tracer(settings, self.readings, self.figures)
 
     def _take(self, ask: Ask) -> None:
         try:

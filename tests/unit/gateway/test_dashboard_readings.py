@@ -21,7 +21,7 @@ NOW_S = 1_790_000_000
 
 
 def readings(daemon: FakeDaemon) -> Readings:
-    return Readings(daemon.read, list, wall_s=lambda: NOW_S, wait=lambda _s: None)
+    return Readings(daemon.read, lambda: [{}], wall_s=lambda: NOW_S, wait=lambda _s: None)
 
 
 @pytest.mark.parametrize("span_s", [300, 3600, 86_400, 2_592_000])
@@ -100,7 +100,7 @@ def test_daemon_that_is_asked_too_often_is_asked_again() -> None:
         error = next(answers, "too_often")
         return ReadAnswered(id=0, error=error, result=None if error else {})
 
-    patient = Readings(read, list, wait=lambda _s: None)
+    patient = Readings(read, lambda: [{}], wait=lambda _s: None)
 
     assert patient.decision(1) == {}
     with pytest.raises(UnansweredError, match="too often"):

@@ -75,11 +75,12 @@ class Readings:
         wall_s: Callable[[], float] = time.time,
         wait: Callable[[float], object] = time.sleep,
     ) -> None:
-        """`read` is DaemonLink's, `snapshots` gives the figures of both processes as they are now."""
+        """`read` is DaemonLink's, `snapshots` gives the figures of the daemon, if it answers, and our own."""
         self._read = read
         self._snapshots = snapshots
         self._wall_s = wall_s
         self._wait = wait
+        self._daemons: list[dict[str, Any]] = []
         self._names: tuple[float, tuple[str, ...]] = (0.0, ())
 
     def series(self, query: SeriesQuery) -> dict[str, Any]:
@@ -113,7 +114,9 @@ class Readings:
         return event
 
     def _sums(self) -> dict[str, Any]:
-        collector = SnapshotCollector(self._snapshots())
+        *daemons, own = self._snapshots()
+        self._daemons = daemons or self._daemons  # one that is busy for a moment has not forgotten what it counted
+        collector = SnapshotCollector([*self._daemons, own])
         totals = [0.0] * (len(LATENCY_BUCKETS_S) + 1)
         for counts, _sum in collector.samples_of(metrics.DECISION_SECONDS).values():
             totals = [a + b for a, b in zip(totals, counts, strict=True)]

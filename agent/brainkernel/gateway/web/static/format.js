@@ -56,8 +56,3 @@ export function duration(seconds) {
 export function moment(seconds) {
   return new Date(seconds * 1000).toLocaleString('sv-SE');
 }
-
-/** How a unit is called at an axis. */
-export function axisName(unit) {
-  return { ms: 'ms', s: 's', pct: '%', ratio: '%', bytes: 'bytes', per_s: 'per second', usd: 'US dollars' }[unit] ?? '';
-}

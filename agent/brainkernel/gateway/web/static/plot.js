@@ -2,11 +2,13 @@
 
 import uPlot from './vendor/uplot/uPlot.esm.js';
 import { el, table } from './elements.js';
-import { axisName, format, moment } from './format.js';
+import { format, moment } from './format.js';
 
 const HEIGHT = 220;
 const COLOURS = 8;
 const VALUES_SHOWN = 120;
+const BRIDGED = 10; // points that may be missing in a line: a busy second is no gap
+const BINARY = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const last = (values) => values.findLast((value) => value !== null && value !== undefined);
@@ -142,14 +144,14 @@ export class Plot {
       height: HEIGHT,
       scales: { x: { time: true, range: () => [this.span[0], this.span[1] + (this.trend ? (this.span[1] - this.span[0]) / 4 : 0)] }, y: { range: (_plot, low, high) => this.#bounds(low, high) } },
       axes: [
-        { ...axis, space: 70, values: (_plot, ticks, _axis, _space, step) => timesOf(ticks, step) },
-        { ...axis, size: 68, label: axisName(unit), labelSize: 18, values: (_plot, ticks) => ticks.map((tick) => format(tick, unit)) },
+        { ...axis, space: 48, values: (_plot, ticks, _axis, _space, step) => timesOf(ticks, step) },
+        { ...axis, size: 70, ...(unit === 'bytes' ? { incrs: BINARY } : {}), values: (_plot, ticks) => ticks.map((tick) => format(tick, unit)) },
       ],
       series: [{ label: 'Time', value: (_plot, time) => (time === null ? '' : moment(time)) }, ...this.#series(unit)],
       bands: this.banded ? [{ series: [3, 2], fill: css('--band') }] : [],
       cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: 'time' }, points: { size: 7 } },
       legend: { live: true },
-      hooks: { drawClear: [(plot) => this.#shade(plot)], setSelect: [(plot) => this.#selected(plot)], ready: [(plot) => plot.over.addEventListener('click', () => this.#pick())] },
+      hooks: { drawClear: [(plot) => this.#shade(plot)], setSelect: [(plot) => this.#selected(plot)], ready: [(plot) => this.#listen(plot)], setData: [(plot) => this.#rest(plot)] },
     };
   }
 
@@ -161,6 +163,7 @@ export class Plot {
       dash: index >= COLOURS ? [6, 3] : [],
       value: (_plot, value) => format(value, unit),
       points: { show: this.data[0].length < 40 },
+      gaps: (plot, _series, _from, _to, gaps) => gaps.filter(([from, to]) => to - from > (BRIDGED * this.step * plot.bbox.width) / (this.span[1] - this.span[0])),
     });
     const edge = (label) => ({ label, stroke: 'transparent', value: (_plot, value) => format(value, unit), points: { show: false } });
     const dashed = (label, colour) => ({ ...line(label, 0), stroke: css(colour), dash: [6, 4], width: 1.4, spanGaps: true });
@@ -176,6 +179,17 @@ export class Plot {
     const bottom = Math.min(0, low);
     const top = bound === undefined ? high * 1.08 : Math.max(bound, high);
     return [bottom, top > bottom ? top : bottom + 1];
+  }
+
+  #listen(plot) {
+    plot.over.addEventListener('click', () => this.#pick());
+    plot.over.addEventListener('mouseleave', () => this.#rest(plot));
+    this.#rest(plot);
+  }
+
+  // While nobody points at a moment the legend tells the newest values.
+  #rest(plot) {
+    if (!plot.over.matches(':hover') && document.activeElement !== this.box) plot.setLegend({ idx: this.data[0].length - 1 });
   }
 
   #selected(plot) {

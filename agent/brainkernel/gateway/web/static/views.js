@@ -83,7 +83,7 @@ function anomalies(live) {
 }
 
 function switches(live) {
-  return table('Strategy switches and what else people changed, newest first', ['When', 'What', 'Why', 'Decisions then'],
+  return table('Versions, strategy switches and what people changed, newest first', ['When', 'What', 'Why', 'Decisions then'],
     (live.overview?.switches ?? []).map((row) => [
       moment(row.time_ns / 1e9), words(row.deed), `${row.by_person ? 'a person: ' : ''}${row.text}`,
       el('a', { href: listed({ from: Math.floor(row.time_ns / 1e9) - 300, to: Math.floor(row.time_ns / 1e9) + 60 }) }, 'show'),
@@ -213,15 +213,13 @@ export const VIEWS = [
     ],
     figures: [
       { title: 'Strategy in force', unit: 'count', max: 1, names: ['strategy.*'], label: after('strategy.') },
-      { title: 'Strategy switches', rows: switches },
       { title: 'Learning progress', unit: 'count', names: ['learning_words.*'], label: after('learning_words.', (task) => `words for ${words(task)}`) },
       { title: 'Learning sessions since the start', rows: (live) => bars('Sessions', sessions(live), 'No model has learned yet: it takes words of people, or of an examined LLM.') },
       { title: 'Version in force', unit: 'count', names: ['version'], label: () => 'number' },
-      { title: 'Versions', rows: (live) => table('Versions of policy, rules and models', ['Version', 'Since', 'Why', 'State'],
-        (live.overview?.versions ?? []).map((row) => [String(row.number), moment(row.since_s), row.why, row.state]), 'One version since the start.') },
       { title: 'Feedback', unit: 'per_s', names: ['feedback_per_s.*'], label: after('feedback_per_s.') },
       { title: 'Words of people since the start', rows: (live) => bars('Words', counted(live, 'feedback', 0), 'Nobody has said anything yet: brainkernel feedback ID good|bad') },
       { title: 'Lookups of the verdict cache', unit: 'per_s', names: ['cache_lookups_per_s.*'], label: after('cache_lookups_per_s.'), behind: { tier: 'cache' } },
+      { title: 'Versions, strategy switches and what people changed', wide: true, rows: switches },
     ],
   },
 ];
