@@ -14,6 +14,7 @@ from brainkernel.act.scheduling import Scheduling
 from brainkernel.model import CLOCK_TICK_NS, ProcessKey
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 BOOT_ID = "11111111-2222-3333-4444-555555555555"
@@ -27,17 +28,21 @@ class FakeScheduler:
         self._host = host
         self.values: dict[int, Scheduling] = {}
         self.autogroups: dict[int, int] = {}  # session -> nice
+        self.deaf: Callable[[str], None] = lambda what: None  # raises OSError to play a kernel that refuses
 
     def read(self, tid: int) -> Scheduling | None:
+        self.deaf("read of a thread")
         return self.values.get(tid)
 
     def write(self, tid: int, wanted: Scheduling) -> bool:
+        self.deaf("write to a thread")
         if tid not in self.values:
             return False
         self.values[tid] = wanted
         return True
 
     def write_autogroup(self, file: Path, nice: int) -> bool:
+        self.deaf("write to an autogroup")
         if not file.exists():
             return True
         name = file.read_text().split()[0]
@@ -53,8 +58,10 @@ class FakeCgroups:
 
     def __init__(self, host: FakeHost) -> None:
         self._host = host
+        self.deaf: Callable[[str], None] = lambda what: None  # raises OSError to play a kernel that refuses
 
     def write(self, file: Path, text: str) -> None:
+        self.deaf(f"write {file.name}")
         if file.name == "cgroup.procs":
             if int(text) not in self._host.cgroup_of:
                 raise ProcessLookupError
@@ -71,6 +78,7 @@ class FakeCgroups:
                 (file.parent / "cpu.weight").write_text("100\n")
 
     def make(self, directory: Path) -> None:
+        self.deaf("make a cgroup")
         path = f"/{directory.relative_to(self._host.root / 'cgroup')}"
         if directory.exists():
             return
@@ -80,6 +88,7 @@ class FakeCgroups:
                 (directory / name).write_text(f"{text}\n")
 
     def remove(self, directory: Path) -> bool:
+        self.deaf("remove a cgroup")
         if not directory.exists():
             return True
         if (directory / "cgroup.procs").read_text() or any(entry.is_dir() for entry in directory.iterdir()):
@@ -94,6 +103,7 @@ class FakeHost:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.scheduler = FakeScheduler(self)
+        self.cgroups = FakeCgroups(self)
         self.host = Host(
             proc=root / "proc",
             cgroup=root / "cgroup",
@@ -101,7 +111,7 @@ class FakeHost:
             run=root / "run",
             open_pidfd=self._open_pidfd,
             scheduler=self.scheduler,
-            cgroups=FakeCgroups(self),
+            cgroups=self.cgroups,
         )
         self._pipes: dict[int, int] = {}  # pid -> write end: closed when the process ends
         self.cgroup_of: dict[int, str] = {}

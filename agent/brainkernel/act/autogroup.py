@@ -30,10 +30,7 @@ def are_in_use(proc: Path) -> bool:
 
 def read_autogroup(proc: Path, tgid: int) -> Autogroup | None:
     """The autogroup of a process, in use or not; None if it ended, or the kernel has none."""
-    try:
-        match = _TEXT.match(text_of(proc / str(tgid) / "autogroup") or "")
-    except PermissionError:
-        return None
+    match = _TEXT.match(text_of(proc / str(tgid) / "autogroup") or "")
     return Autogroup(match[1], int(match[2])) if match else None
 
 

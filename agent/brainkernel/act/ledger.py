@@ -113,15 +113,15 @@ class Ledger:
         os.close(self._lock_fd)
 
     def compact(self) -> None:
-        """Drop what is done with: all of it once nothing stands, else only when the file has grown."""
-        size = os.fstat(self._fd).st_size
-        if not self.live and size:
-            os.ftruncate(self._fd, 0)  # works on a full disk too, where a new file would not
-        elif size > COMPACT_AT_BYTES:
-            try:
+        """Drop what is done with: all of it once nothing stands, else only when the file has grown. May fail: it stays large then."""
+        try:
+            size = os.fstat(self._fd).st_size
+            if not self.live and size:
+                os.ftruncate(self._fd, 0)  # works on a full disk too, where a new file would not
+            elif size > COMPACT_AT_BYTES:
                 self._rewrite()
-            except OSError as error:
-                _log.warning("the ledger stays large: %s", error)
+        except OSError as error:
+            _log.warning("the ledger stays large: %s", error)
 
     def _rewrite(self) -> None:
         temporary = self._directory / f"{LEDGER_FILE}.new"

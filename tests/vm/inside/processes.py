@@ -64,7 +64,7 @@ def scheduling() -> dict[str, str]:
         try:
             fields = (task / "stat").read_text().rpartition(")")[2].split()
             status = (task / "status").read_text()
-            group = (task.parent.parent / "autogroup").read_text().split()[-1]
+            group = (task.parent.parent / "autogroup").read_text().strip().rpartition(" ")[2]  # kernel threads have none
         except (FileNotFoundError, ProcessLookupError):
             continue
         started, nice, policy = fields[19], fields[16], fields[38]

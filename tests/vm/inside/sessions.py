@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 USER = "alice"
 _SHELL = "/usr/bin/bash"
-_KEY = Path("/root/.ssh/id_ed25519")
+KEY = Path("/root/.ssh/id_ed25519")
 _KNOWN_HOSTS = Path("/root/.ssh/known_hosts")
 
 
@@ -39,12 +39,12 @@ class LoginSession:
 
 def allow_login() -> None:
     """Give root a key with which it may log in as the user."""
-    _KEY.parent.mkdir(mode=0o700, exist_ok=True)
-    if not _KEY.exists():
-        output_of("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(_KEY))
+    KEY.parent.mkdir(mode=0o700, exist_ok=True)
+    if not KEY.exists():
+        output_of("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(KEY))
     theirs = Path("/home", USER, ".ssh", "authorized_keys")
     theirs.parent.mkdir(exist_ok=True)
-    theirs.write_text(_KEY.with_suffix(".pub").read_text())
+    theirs.write_text(KEY.with_suffix(".pub").read_text())
     host_key = Path("/etc/ssh/ssh_host_ed25519_key.pub").read_text()
     _KNOWN_HOSTS.write_text(f"127.0.0.1 {host_key}")
 
@@ -55,7 +55,7 @@ def a_login_session(*, hog: Path = HOG, sibling: Path = SIBLING) -> Iterator[Log
 
     Afterwards everything of the user is gone, so that the next test finds the cgroup tree as this one did.
     """
-    command = ["ssh", "-tt", "-q", "-o", "BatchMode=yes", "-i", str(_KEY), f"{USER}@127.0.0.1"]
+    command = ["ssh", "-tt", "-q", "-o", "BatchMode=yes", "-i", str(KEY), f"{USER}@127.0.0.1"]
     known = sessions_of(USER)
     started: list[int] = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT) as ssh:

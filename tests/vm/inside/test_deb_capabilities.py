@@ -14,6 +14,7 @@ import pytest
 
 from vm.inside import deb
 from vm.inside.hogs import quota_pct_of
+from vm.inside.jobs import SCHED_IDLE, a_cron_job, policy_of
 from vm.inside.systemd import property_of
 from vm.inside.units import HOG, a_victim
 from vm.inside.waiting import output_of, wait_until
@@ -79,11 +80,18 @@ def units_of_users_are_limited() -> bool:
         output_of(*_AS_USER, "env", *environment, "systemctl", "--user", "stop", "batch.service")
 
 
+def jobs_of_cron_are_limited() -> bool:
+    """A job among others of one service is slowed task by task, although it is another user's."""
+    with a_cron_job() as hog, a_victim():
+        return _in_time(lambda: policy_of(hog) == SCHED_IDLE, LIMITED_WITHIN_S)
+
+
 FEATURE_OF: dict[str, Callable[[], bool]] = {
     "cap_bpf": programs_are_seen,
     "cap_perfmon": programs_are_seen,
     "cap_sys_ptrace": others_directories_are_seen,
     "cap_setuid": units_of_users_are_limited,
+    "cap_sys_nice": jobs_of_cron_are_limited,
 }
 
 
