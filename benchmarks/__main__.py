@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import machine, table
 from benchmarks.bench import Bench
+from benchmarks.feedback.__main__ import main as feedback
 from benchmarks.rows import flood, rates, short_lived, snapshot, starting, storm, switches
 
 if TYPE_CHECKING:
@@ -50,12 +51,16 @@ examples:
       two rows, a first impression
   ./scripts/bench --json /tmp/bench.json
       also every single figure, with kernel and machine
+  ./scripts/bench --feedback --seed 1
+      instead of the table: a week of recorded starts and injected mistakes through the feedback loop, see --feedback --help
   ./scripts/bench --rates 100,400,1600
       fixed rates: %CPU of all processes of the agent, and of auditd"""
 
 
 def main() -> int:
     """Run what was asked for; 0 if every target that could be judged was met."""
+    if "--feedback" in sys.argv[1:]:
+        return feedback()
     arguments = _parser().parse_args()
     if os.geteuid() != 0:
         print("bench: loading BPF programs takes root", file=sys.stderr)

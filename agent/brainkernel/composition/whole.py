@@ -74,12 +74,14 @@ def compose(read_config: Callable[[], Config], paths: Paths, clock: Clock, repor
 
     `read_config` is asked now and at each reload, `loader` for the open loader once it is needed. Raises ConfigError, SenseError where no loader can see events, ActError or StoreError where another agent holds the state.
     """
-    return _Whole(read_config, Ground(read_config(), paths, clock, report), loader).agent()
+    return Whole(read_config, Ground(read_config(), paths, clock, report), loader).agent()
 
 
-class _Whole:
-    # Each method makes one part.
+class Whole:
+    """Each method makes one part, so that a simulation can put a part of its own in the place of one that touches the host."""
+
     def __init__(self, read_config: Callable[[], Config], ground: Ground, loader: Callable[[], Chosen]) -> None:
+        """Nothing is made before `agent`."""
         self.read_config, self.loader = read_config, loader
         self.ground = ground
         self.paths, self.clock, self.figures = ground.paths, ground.clock, ground.figures
@@ -88,6 +90,7 @@ class _Whole:
         self.approvals = Approvals()
 
     def agent(self) -> Agent:
+        """Make all parts. Raises what `compose` does."""
         self.facts = host.read_facts(self.paths.root)
         self.store = open_store(self.paths.state_dir, self.ground.config.store, self.clock, self.ground.notice)
         self.improving = Improving(self.ground, self.store, self.read_config, self._put_to_work)
@@ -96,9 +99,9 @@ class _Whole:
         self.judging = self._judging()
         self.oversight = self._oversight()
         self.report = Everybody((Archive(self.store.decisions, self.clock), self.judging, self.ground.outside))
-        self.senses = Senses(self.ground, self.store, self.loader())
-        self.tiers = Tiers(self.ground, self.store, self.arms, self.improving.learner.told)
-        self.limiter = self._limiter()
+        self.senses = self.make_senses()
+        self.tiers = self.make_tiers()
+        self.limiter = self.make_limiter()
         self._learn_what_was()
         self._add_alerting()
         self.measuring = self._measuring()
@@ -174,7 +177,16 @@ class _Whole:
             forced=self.improving.versioning.strategy_forced,
         )
 
-    def _limiter(self) -> Limiter:
+    def make_senses(self) -> Senses:
+        """What sees the host's processes."""
+        return Senses(self.ground, self.store, self.loader())
+
+    def make_tiers(self) -> Tiers:
+        """What says what a program is."""
+        return Tiers(self.ground, self.store, self.arms, self.improving.learner.told)
+
+    def make_limiter(self) -> Limiter:
+        """What writes limits."""
         root = self.paths.root
         places = Host(proc=self.paths.proc, cgroup=root / "sys/fs/cgroup", sys=root / "sys", run=root / "run")
         permissions = Permissions(

@@ -149,6 +149,7 @@ class Sampler:
     claims: Callable[[], Figures | None] = lambda: None  # of the gateway, while it is there
     _totals: dict[str, float] = field(default_factory=dict)
     _sampled_ns: int | None = None
+    _names: dict[str, dict[Labels, str | None]] = field(default_factory=dict)
 
     def sample(self, now_ns: int) -> dict[str, float]:
         """The figures now (CLOCK_BOOTTIME); rates are since the last call, and absent at the first one."""
@@ -162,7 +163,7 @@ class Sampler:
             if (figures := claims if source.claimed else self.figures) is None:
                 continue
             into = totals if source.metric.kind is MetricKind.COUNTER else found
-            for name, value in _values(source, figures.by_labels(source.metric)):
+            for name, value in self._values(source, figures.by_labels(source.metric)):
                 into[name] = into.get(name, 0.0) + value * source.scale
                 if source.claimed and name not in self._totals:
                     strange.add(name)
@@ -173,12 +174,23 @@ class Sampler:
         self._totals = totals
         return found
 
+    # A figure's name depends on its labels alone: looked up, since this is done for each figure and second.
+    def _values(self, source: Source, values: dict[Labels, float]) -> list[tuple[str, float]]:
+        names = self._names.setdefault(source.name, {})
+        found = []
+        for labels, value in values.items():
+            if labels not in names:
+                families = sum(name is not None for name in names.values())
+                names[labels] = _name_of(source, labels) if families < LABELLED_MAX or "{}" not in source.name else None
+            if (name := names[labels]) is not None:
+                found.append((name, value))
+        return found
 
-def _values(source: Source, values: dict[Labels, float]) -> list[tuple[str, float]]:
-    wanted = [(labels, value) for labels, value in values.items() if not source.only or any(_fits(labels, o) for o in source.only)]
-    if "{}" not in source.name:
-        return [(source.name, value) for _labels, value in wanted]
-    return [(source.name.format(".".join(labels)), value) for labels, value in wanted[:LABELLED_MAX]]
+
+def _name_of(source: Source, labels: Labels) -> str | None:
+    if source.only and not any(_fits(labels, pattern) for pattern in source.only):
+        return None
+    return source.name.format(".".join(labels))
 
 
 def _fits(labels: Labels, pattern: tuple[str | None, ...]) -> bool:
