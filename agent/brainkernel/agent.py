@@ -44,6 +44,8 @@ LOG = logging.getLogger(__name__)
 MODES = ("observe", "enforce", "paused")
 ANSWER_DUE_S = 0.02  # while the LLM thinks: its deadline is kept to this
 DRAIN_DUE_S = 0.25  # for what the kernel does not wake us for
+LAST_DRAINS_MAX = 64  # at the end; whoever starts programs faster than we read them must not keep us here
+DRAIN_MAX = 512  # events before the loop looks at everything else again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,7 @@ class Agent:
 
     def __init__(self, parts: Parts) -> None:
         self._p = parts
+        self._is_behind = False  # more events may wait
         self._started_ns = parts.clock.boot_ns()
         self._greeted: Hello | None = None
         self._last: control.Counts | None = None  # once the loader is closed
@@ -110,6 +113,8 @@ class Agent:
         self._p.starts.collect()
         if self._p.asker.hello is not self._greeted:
             self._greet(self._p.asker.hello)
+        if self._is_behind:
+            return 0
         return ANSWER_DUE_S if self._p.asking.busy else DRAIN_DUE_S
 
     def tick(self) -> None:
@@ -148,7 +153,7 @@ class Agent:
 
     def close(self) -> None:
         """Count and write for the last time, and let go of everything."""
-        self._drain()
+        self._drain_all()
         self._count()
         self._last = self._counts()
         self._p.flush()
@@ -283,8 +288,16 @@ class Agent:
         self._p.report.notice(f"LLM {hello.backend}{model}: {hello.reason}")
 
     def _drain(self) -> None:
-        for event in self._p.chosen.loader.drain():
+        events = self._p.chosen.loader.drain(DRAIN_MAX)
+        self._is_behind = len(events) >= DRAIN_MAX
+        for event in events:
             self._p.starts.on_event(event)
+
+    def _drain_all(self) -> None:
+        for _ in range(LAST_DRAINS_MAX):
+            self._drain()
+            if not self._is_behind:
+                return
 
     def _counts(self) -> control.Counts:
         return status.counts_of(self._p.figures, self._p.chosen.loader.counters(), self._p.asking.calls)

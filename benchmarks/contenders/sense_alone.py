@@ -10,34 +10,28 @@ import json
 import select
 import signal
 import sys
-from collections import Counter
-from typing import TYPE_CHECKING
 
 from brainkernel.agent import DRAIN_DUE_S
 from brainkernel.model import Exec
 from brainkernel.sense.core import CoreLoader, CoreOptions
 
-if TYPE_CHECKING:
-    from brainkernel.model import FileId
-
 
 def main() -> None:
     """Receive until SIGINT or SIGTERM."""
-    counts: Counter[str] = Counter()
-    met: set[FileId | None] = set()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with CoreLoader(CoreOptions(all_events=True)) as loader, select.epoll() as epoll:
         epoll.register(loader.fileno(), select.EPOLLIN)
         try:
             while True:
                 epoll.poll(DRAIN_DUE_S)
-                for event in loader.drain():
-                    counts[type(event).__name__] += 1
-                    if isinstance(event, Exec) and event.file not in met:
-                        met.add(event.file)
-                        loader.remember(event.identity)
+                while events := loader.drain():
+                    for event in events:
+                        if isinstance(event, Exec) and not event.remembered:
+                            loader.remember(event.identity)
         except KeyboardInterrupt:
-            json.dump({**counts, "mismatches": loader.counters().mismatches()}, sys.stdout)
+            loader.drain()
+            counters = loader.counters()
+            json.dump({**counters.received, "mismatches": counters.mismatches()}, sys.stdout)
 
 
 if __name__ == "__main__":
