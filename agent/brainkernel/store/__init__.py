@@ -42,6 +42,7 @@ __all__ = [
     "open_store",
 ]
 
+_ROWS_PER_TICK = 256  # of each kind
 _PRUNE_EVERY_NS = 3_600_000_000_000
 
 
@@ -64,7 +65,7 @@ class Store:
 
     def flush(self) -> None:
         """Once per tick: commit what was written, and once an hour forget what is beyond the bounds."""
-        self.baselines.flush()
+        self.baselines.flush(_ROWS_PER_TICK)
         self.verdicts.flush()
         if self.clock.boot_ns() >= self.prune_ns:
             self.prune_ns = self.clock.boot_ns() + _PRUNE_EVERY_NS
@@ -78,6 +79,7 @@ class Store:
 
     def close(self) -> None:
         """Commit and close; the directory is free for another process."""
+        self.baselines.flush()
         self.flush()
         self.database.close()
 

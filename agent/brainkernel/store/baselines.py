@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from brainkernel.model import FileId, Identity
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from brainkernel.store.database import Database
 
 T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
 
 IDENTITIES_MAX = 32_768
 SHAPES_MAX = 65_536
@@ -96,14 +99,17 @@ class Baselines:
         """Remember the CPU habit of a program as it is now."""
         self._pending.habits[habit.exe] = (habit, wall_ns)
 
-    def flush(self) -> None:
-        """Hand all that was met to the transaction of this tick."""
-        pending, self._pending = self._pending, _Pending()
-        for identity, met in pending.identities.items():
+    def flush(self, rows_max: int | None = None) -> None:
+        """Hand what was met to the transaction of this tick: all of it, or of each kind the first `rows_max`, or a quarter.
+
+        A row takes 30 us: a flood of new programs must not stop the loop for all of its rows at once.
+        """
+        pending = self._pending
+        for identity, met in _taken(pending.identities, rows_max):
             self._database.write(_MEET, (digest_of(identity), *_row_of(identity, met)))
-        for shape, last_ns in pending.shapes.items():
+        for shape, last_ns in _taken(pending.shapes, rows_max):
             self._database.write(_SHAPE, (signed64(shape), last_ns))
-        for exe, (habit, last_ns) in pending.habits.items():
+        for exe, (habit, last_ns) in _taken(pending.habits, rows_max):
             self._database.write(_HABIT, (path_value(exe), habit.mean_pct, habit.deviation_pct, habit.samples, last_ns))
 
     def identities(self, limit: int = IDENTITIES_MAX) -> Iterator[KnownIdentity]:
@@ -139,6 +145,11 @@ class Baselines:
                 f"DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} ORDER BY last_ns DESC LIMIT -1 OFFSET ?)",  # noqa: S608 # constants
                 (most,),
             )
+
+
+def _taken(pending: dict[K, V], most: int | None) -> list[tuple[K, V]]:
+    rows = len(pending) if most is None else max(most, len(pending) // 4)
+    return [(key, pending.pop(key)) for key in list(islice(pending, rows))]
 
 
 def digest_of(identity: Identity) -> int:

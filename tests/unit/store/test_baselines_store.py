@@ -86,3 +86,23 @@ def test_habit_is_replaced_by_its_latest_state(tmp_path: Path) -> None:
         opened_store.store.baselines.keep_habit(latest, 2)
 
         assert list(opened_store.store.baselines.habits()) == [latest]
+
+
+def test_a_flood_is_written_over_several_ticks_and_nothing_of_it_is_forgotten(tmp_path: Path) -> None:
+    """No tick stands still for all of it; what is read is complete at any time, also after a restart."""
+    many = [Identity(f"/tmp/{number}", None, "", None, 0) for number in range(1000)]
+    with opened(tmp_path) as first:
+        for number, identity in enumerate(many):
+            first.store.baselines.meet(identity, number)
+        first.store.baselines.flush(100)
+        written = first.store.database.rows("SELECT count(*) FROM identities")[0][0]
+        known = [k.identity for k in first.store.baselines.identities()]
+        first.store.baselines.meet(many[0], 2000)
+        first.store.flush()
+
+    with opened(tmp_path) as second:
+        after = [k.identity for k in second.store.baselines.identities()]
+
+    assert written == 250
+    assert known == many
+    assert after == [*many[1:], many[0]]
