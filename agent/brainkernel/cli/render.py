@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Releases,
         Stability,
         StageFigures,
+        StageLatency,
         Status,
     )
     from brainkernel.link.people import AuditLog, Noted, PendingLimits, StrategyState
@@ -94,6 +95,7 @@ def status_lines(status: Status, style: Style) -> list[str]:
         lines.append(cache_line(status.cache))
     if status.stages:
         lines += ["", *stage_lines(status.stages)]
+    lines += latency_lines(status.latencies)
     lines += budget_lines(status.budgets)
     lines += quality_lines(status.quality, status.stability)
     return lines + [style.paint(f"note: {shown(notice)}", "yellow") for notice in status.notices]
@@ -121,6 +123,18 @@ def stage_lines(stages: Iterable[StageFigures]) -> list[str]:
     """One row per stage with its latencies."""
     rows = [f"{s.stage:<16}{s.count:>9}{s.p50_ms:>11.2f}{s.p95_ms:>11.2f}{s.p99_ms:>11.2f}" for s in stages]
     return [f"{'stage':<16}{'count':>9}{'p50 ms':>11}{'p95 ms':>11}{'p99 ms':>11}", *rows]
+
+
+def latency_lines(latencies: Iterable[StageLatency]) -> list[str]:
+    """One row per stage, tier (from the event to the decision) and language model (inference) of the last five minutes."""
+    words = {"tier": "by ", "backend": "LLM "}
+    rows = [
+        f"{words.get(one.of, '') + shown(one.name):<16}{one.samples:>9}{one.mean_ms:>11.2f}{one.p50_ms:>11.2f}{one.p95_ms:>11.2f}{one.p99_ms:>11.2f}"
+        for one in latencies
+        if one.window == "5m"
+    ]
+    heads = f"{'last 5 minutes':<16}{'count':>9}{'mean ms':>11}{'p50 ms':>11}{'p95 ms':>11}{'p99 ms':>11}"
+    return ["", heads, *rows] if rows else []
 
 
 def budget_lines(budgets: Iterable[BudgetFigures]) -> list[str]:

@@ -6,10 +6,11 @@ run of that program. This is the form of the labelled sets that `brainkernel cla
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+import orjson
 
 from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Decision, DecisionKind, Judgement, JudgementSource
@@ -103,7 +104,7 @@ def labels_of(lines: Iterable[str], name: str) -> Labels:
 
 def _label_of(line: str, where: str) -> tuple[str, tuple[str, ...] | None, Category]:
     try:
-        record = json.loads(line)
+        record = orjson.loads(line.encode("utf-8", "surrogateescape"))
         exe, argv = record["exe"], record.get("argv")
         label = Category(record["expected"])
         if not isinstance(exe, str) or not (argv is None or (isinstance(argv, list) and all(isinstance(a, str) for a in argv))):

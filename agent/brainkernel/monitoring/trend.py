@@ -7,7 +7,6 @@ only where the test of Mann and Kendall finds a trend at 99 %, for most figures 
 from __future__ import annotations
 
 import math
-import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +31,7 @@ def slope_of(values: Sequence[float | None], step_s: float, *, bound: float | No
     points = [(place * step_s, value) for place, value in enumerate(values) if value is not None]
     if not points:
         return Slope(None)
-    now = statistics.median(value for _time, value in points[-3:])
+    now = _median([value for _time, value in points[-3:]])
     crossed = bound is not None and (now > bound if above else now < bound)
     per_s = _trend(points)
     if bound is None or crossed:
@@ -53,4 +52,11 @@ def _trend(points: Sequence[tuple[float, float]]) -> float | None:
     variance = n * (n - 1) * (2 * n + 5) / 18
     if abs(score) - 1 <= _Z_99 * math.sqrt(variance):
         return None
-    return statistics.median(rise / run for rise, run in rises)
+    return _median([rise / run for rise, run in rises])
+
+
+# The module of that name loads decimals, fractions and OpenSSL: 5 MB of the daemon's 45.
+def _median(values: list[float]) -> float:
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
