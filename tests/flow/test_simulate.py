@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from brainkernel.classify.adjusting import adjusted
+from brainkernel.classify.adjusting import Adjusting
 from brainkernel.classify.features import BUCKETS
 from brainkernel.classify.knowledge import Knowledge
 from brainkernel.classify.model import CLASSES, SHIPPED_FILE, LocalModel, ModelTier
@@ -113,7 +113,9 @@ def test_simulate_prints_for_people(state_dir: Path, capsys: pytest.CaptureFixtu
 def a_model(calls: Category) -> ModelTier:
     """A local model that is sure that everything is one thing."""
     changes = [(CLASSES.index(calls), trait, 0.5) for trait in range(BUCKETS)]
-    return ModelTier(LocalModel(adjusted(SHIPPED_FILE.read_bytes(), changes)), Knowledge(None))
+    adjusting = Adjusting(SHIPPED_FILE.read_bytes())
+    adjusting.move(changes)
+    return ModelTier(LocalModel(adjusting.file()), Knowledge(None))
 
 
 def unknown(decision_id: int, exe: str) -> Decision:

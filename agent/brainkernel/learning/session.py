@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from brainkernel.classify.adjusting import adjusted
+from brainkernel.classify.adjusting import Adjusting
 from brainkernel.classify.features import BUCKETS
 from brainkernel.classify.model import CLASSES, LocalModel
 from brainkernel.learn import caution
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRAIN_MIN = 32
-STEP_WORDS = 64  # judged at once
+STEP_WORDS, STEP_CHANGES = 64, 8_192  # judged, and written, at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class Pupil(Protocol):
         """What the model below it says."""
         ...
 
-    def file_of(self, learner: Softmax) -> bytes:
-        """A candidate's file. Raises ValueError for weights that are no numbers."""
+    def file_of(self, learner: Softmax) -> Generator[None, None, bytes]:
+        """A candidate's file, in steps. Raises ValueError for weights that are no numbers."""
         ...
 
     def scores(self, data: bytes) -> Callable[[Word], tuple[float, float]]:
@@ -84,7 +85,7 @@ def session(pupil: Pupil, kept: Iterable[KeptWord], newest: int | None = None) -
     for batch in minibatches(examples):
         learner.learn(batch)
         yield
-    data = pupil.file_of(learner)
+    data = yield from pupil.file_of(learner)
     yield
     scores = yield from _mapped(pupil.scores(data), words[split:])
     protected = [word for word in words if word.protected]
@@ -133,8 +134,9 @@ class Cautious:
         """Likely right."""
         return caution.PRIOR
 
-    def file_of(self, learner: Softmax) -> bytes:
-        """As JSON."""
+    def file_of(self, learner: Softmax) -> Generator[None, None, bytes]:
+        """As JSON: small, and so in one step."""
+        yield
         return caution.encoded(learner.changes())
 
     def scores(self, data: bytes) -> Callable[[Word], tuple[float, float]]:
@@ -182,9 +184,13 @@ class Classifying:
         """The shipped model's answer."""
         return [math.log(max(share, 1e-12)) for share in self._below.probabilities(traits)]
 
-    def file_of(self, learner: Softmax) -> bytes:
+    def file_of(self, learner: Softmax) -> Generator[None, None, bytes]:
         """The shipped file with other weights."""
-        return adjusted(self._shipped, learner.changes())
+        adjusting, changes = Adjusting(self._shipped), learner.changes()
+        while piece := list(islice(changes, STEP_CHANGES)):
+            adjusting.move(piece)
+            yield
+        return adjusting.file()
 
     def scores(self, data: bytes) -> Callable[[Word], tuple[float, float]]:
         """1 for a right answer, 0 for none, -1 for a wrong one."""
