@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import gc
 import os
 import subprocess
 import sys
@@ -66,16 +67,28 @@ def run_foreground(options: RunOptions, report: Report) -> Summary:
         raise PermissionDeniedError(msg)
     clock = SystemClock()
     with _only_one(options.runtime_dir), Opening(config.agent, clock, PROC) as opening:
-        from brainkernel.composition import Paths, compose  # noqa: PLC0415 # the whole agent: while the loader opens
+        with _uncollected():
+            from brainkernel.composition import Paths, compose  # noqa: PLC0415 # the whole agent: while the loader opens
 
-        paths = Paths(state_dir=options.state_dir, runtime_dir=options.runtime_dir, config_file=options.config_file)
-        agent = compose(options.config, paths, clock, report, opening.chosen)
+            paths = Paths(state_dir=options.state_dir, runtime_dir=options.runtime_dir, config_file=options.config_file)
+            agent = compose(options.config, paths, clock, report, opening.chosen)
         with _gateway(options) if options.gateway else contextlib.nullcontext():
             notify_service_manager("READY=1")
             released = Daemon(agent, clock, config.agent.sample_interval_s, beat_interval_s(os.environ)).run(options.seconds)
     if not released:
         report.notice("some limits could not be released: run `brainkernel release --all`")
     return agent.summary()
+
+
+# What a start makes is there to stay: the garbage collector walks through it in vain, now and with each full round later.
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 @contextlib.contextmanager
