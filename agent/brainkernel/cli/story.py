@@ -144,6 +144,8 @@ def _decision(record: DecisionRecord) -> Iterator[tuple[str, str]]:
             yield "", f"{victim.comm} ({victim.key.tgid}) waits {victim.wait_pct:.0f} %"
     for refusal in (*decision.refusals, *record.refusals):
         yield "forbidden by", f"{refusal.rule}: {refusal.reason}"
+    if decision.version:
+        yield "by version", f"{decision.version} (`brainkernel versions`)"
 
 
 def _limit(record: DecisionRecord) -> Iterator[tuple[str, str]]:

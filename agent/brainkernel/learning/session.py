@@ -16,6 +16,7 @@ from brainkernel.learn.influence import Word, agreed, bounded
 from brainkernel.learn.shadow import HELD_OUT_SHARE, Comparison, compare
 from brainkernel.learn.softmax import Example, Softmax, minibatches
 from brainkernel.learning.hearing import LIMITABLE
+from brainkernel.model import JudgementSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Sequence
@@ -123,8 +124,14 @@ class Cautious:
         self._in_force = in_force
 
     def heard(self, words: Iterable[Word]) -> list[Word]:
-        """Each word for itself: the same limit may be right at night and wrong by day."""
-        return bounded(word for word in words if word.label in (caution.WRONG, caution.RIGHT))
+        """Each word for itself: the same limit may be right at night and wrong by day.
+
+        That a limit helped those who waited does not say that it hit the right program: where a person spoke of one,
+        what was measured of it says nothing more.
+        """
+        known = [word for word in words if word.label in (caution.WRONG, caution.RIGHT)]
+        spoken_of = {word.subject for word in known if word.source != JudgementSource.EFFECT}
+        return bounded(word for word in known if word.source != JudgementSource.EFFECT or word.subject not in spoken_of)
 
     def fresh(self) -> Softmax:
         """Two classes."""

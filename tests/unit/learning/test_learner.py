@@ -127,6 +127,19 @@ def test_mistakes_of_day_one_are_not_made_on_day_three(world: World) -> None:
     assert world.versioning.arms.current.number == 2
 
 
+def test_a_persons_word_outweighs_that_the_limit_helped(world: World) -> None:
+    """Whoever waited was helped each time; it was the wrong program all the same."""
+    for number in range(40):
+        for _ in range(5):
+            world.judged(renderer(number % 8), right=True, source=JudgementSource.EFFECT, uid=None)
+        world.judged(renderer(number % 8), right=False, source=JudgementSource.UNDO, uid=None)
+        world.judged(indexer(number), right=True, source=JudgementSource.EFFECT, uid=None)
+    world.learner.finish()
+
+    assert [world.is_limited(renderer(number)) for number in range(12)] == [False] * 12
+    assert [world.is_limited(indexer(number)) for number in range(40)] == [True] * 40
+
+
 def test_what_was_learned_is_gone_after_a_rollback_and_back_after_another(world: World) -> None:
     """To the bit: the same words give the same version."""
     first_days(world, drawing(1))
