@@ -37,6 +37,7 @@ class HostFacts:
     cgroup: CgroupVersion
     cpu_controller: bool  # systemd may hand it out below the root
     systemd_version: int | None  # None: systemd does not run this host
+    sched_ext: str  # the BPF scheduler that is loaded; "" if none is
     psi: bool
     container: str  # what kind of container this is; "" on a host or VM
 
@@ -56,8 +57,8 @@ class HostFacts:
         """What stops limits, whatever the mode."""
         if self.cgroup is not CgroupVersion.V2:
             return f"cgroup {self.cgroup.value}: {_CGROUP_REMEDY}"
-        if self.systemd_version is None:
-            return "systemd does not run this host: limits go through it"
+        if self.sched_ext:
+            return f"the scheduler {self.sched_ext} is loaded (sched_ext): it need not heed limits; unload it to have them"
         if not self.cpu_controller:
             return "the cpu controller is not enabled below the cgroup root: something mounted it elsewhere (cgroup v1)"
         return ""
@@ -78,6 +79,7 @@ def read_facts(root: Path = _ROOT, systemctl: Callable[[], str] | None = None) -
         lacking_capabilities=tuple(lacking_capabilities(_text_of(proc / "self/status"))),
         cgroup=version,
         cpu_controller="cpu" in _text_of(cgroup / "cgroup.controllers").split(),
+        sched_ext=_text_of(sys / "kernel/sched_ext/root/ops") if _text_of(sys / "kernel/sched_ext/state") == "enabled" else "",
         systemd_version=_systemd_version_of((systemctl or _systemctl)()) if booted else None,
         psi=(proc / "pressure/cpu").exists(),
         container=_text_of(root / "run/systemd/container"),

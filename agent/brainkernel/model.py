@@ -493,6 +493,7 @@ class Action:
     user_uid: int | None = None  # whose manager owns the unit; None: the system's
     started_ns: int = 0  # CLOCK_BOOTTIME
     expires_ns: int = 0  # CLOCK_BOOTTIME
+    why: str = ""  # this route and no other
     notes: tuple[str, ...] = ()  # what of the limit could not be had here, and why
 
     @property

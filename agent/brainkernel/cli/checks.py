@@ -67,6 +67,10 @@ def host_checks(facts: HostFacts) -> Iterator[Check]:
         remedy = "see /sys/fs/cgroup/cgroup.controllers: a cgroup v1 mount of cpu takes it away"
         yield _judge("cpu controller", facts.cpu_controller, "is there", "is not there", remedy, bad=State.WARN)
     yield _systemd(facts.systemd_version)
+    if facts.sched_ext:
+        yield Check(
+            "scheduler", State.WARN, f"{facts.sched_ext} is loaded (sched_ext) and need not heed limits", "unload it to have limits"
+        )
     yield _judge("PSI", facts.psi, "is there", "no /proc/pressure", "boot with psi=1: without it nobody's waiting is seen", bad=State.WARN)
     if facts.container:
         yield Check("container", State.WARN, f"this is a container ({facts.container})", "run the agent on the host")
@@ -175,7 +179,12 @@ def _kernel(release: str) -> Check:
 
 def _systemd(version: int | None) -> Check:
     if version is None:
-        return Check("systemd", State.WARN, "does not run this host", "limits go through systemd: without it, only observing is possible")
+        return Check(
+            "systemd",
+            State.WARN,
+            "does not run this host",
+            "limits are set by cgroups of our own and on single tasks; I/O weights and memory_high are not",
+        )
     remedy = f"version {IDLE_SINCE} brings the limit `idle`; other limits work"
     return _judge("systemd", version >= IDLE_SINCE, str(version), f"{version} is older than {IDLE_SINCE}", remedy, bad=State.WARN)
 

@@ -228,10 +228,11 @@ def summary_object(summary: Summary) -> dict[str, Any]:
 def banner_lines(facts: HostFacts, mode: str) -> list[str]:
     """What this host can do, before the first event."""
     systemd = "systemd not running" if facts.systemd_version is None else f"systemd {facts.systemd_version}"
+    ways = "by cgroups and tasks of our own" if facts.systemd_version is None else "through systemd"
     rows = [
         ("host", f"{facts.distribution}, kernel {facts.kernel} {facts.machine}, {systemd}"),
         ("bpf", f"not usable: {facts.why_no_bpf}" if facts.why_no_bpf else "usable, BTF is there"),
-        ("limits", f"not possible: {facts.why_no_limits}" if facts.why_no_limits else "possible: cgroup v2 through systemd"),
+        ("limits", f"not possible: {facts.why_no_limits}" if facts.why_no_limits else f"possible: cgroup v2 {ways}"),
         ("psi", "is there" if facts.psi else "missing: boot with psi=1, else nobody's waiting is seen and nothing is limited"),
         ("mode", "enforce: limits what hurts others" if mode == "enforce" else "observe: shows what it would do, writes nothing"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from brainkernel.cli.terminal import Style
-    from brainkernel.model import Decision, DecisionRecord, Evidence, Program, Span, Verdict
+    from brainkernel.model import Action, Decision, DecisionRecord, Evidence, Program, Span, Verdict
 
 _LABEL = 13
 _BAR = 40  # columns of the waterfall
 _ARGV_MAX = 1024  # characters shown; --json has all
+_NOT_SET = str(2**64 - 1)  # as systemd spells it
 _RESULTS = {
     ReleaseResult.RESTORED: "released, the old values are restored",
     ReleaseResult.GONE: "ended with its process or unit",
@@ -153,13 +155,28 @@ def _limit(record: DecisionRecord) -> Iterator[tuple[str, str]]:
     if action is None:
         return
     yield "limit", f"{action.limit} by route {action.route} on {action.unit or action.cgroup}"
-    for change in action.changes:
-        yield "written", f"{change.name}: {change.before or '(unset)'} -> {change.after}"
-    if action.moved:
-        yield "moved", f"{len(action.moved)} processes into {action.unit}"
+    if action.why:
+        yield "route", action.why
+    yield from _written(action)
+    for note in action.notes:
+        yield "left out", note
     if record.outcome:
         yield "effect", f"{record.outcome.text} ({'it helped' if record.outcome.helped else 'it did not help'})"
     yield "state", _RESULTS[record.release] if record.release else "stands now"
+
+
+def _written(action: Action) -> Iterator[tuple[str, str]]:
+    threads: Counter[tuple[str, str]] = Counter()
+    for change in action.changes:
+        if change.name.startswith("thread "):
+            threads[change.before, change.after] += 1
+        elif not change.name.startswith("cgroup of "):
+            before = "(unset)" if change.before in ("", _NOT_SET) else change.before
+            yield "written", f"{change.name}: {before} -> {change.after}"
+    for (before, after), count in threads.items():
+        yield "written", f"{count} threads: {before} -> {after}"
+    if action.moved and action.owns_cgroup:
+        yield "moved", f"{len(action.moved)} processes into {action.unit or action.cgroup}"
 
 
 def _feedback(record: DecisionRecord) -> Iterator[tuple[str, str]]:

@@ -56,10 +56,16 @@ def test_facts_of_a_good_host(tmp_path: Path) -> None:
         ({"proc__self__status": "CapEff:\t0000000000000000\n"}, "CAP_BPF", "", "capabilities"),
         ({"proc__self__mountinfo": V1}, "", "unified_cgroup_hierarchy", "cgroup"),
         ({"sys__fs__cgroup__cgroup.controllers": "memory"}, "", "cpu controller", "cpu controller"),
-        ({"run__systemd__system__x": None}, "", "systemd does not run", "systemd"),
+        ({"run__systemd__system__x": None}, "", "", "systemd"),
+        (
+            {"sys__kernel__sched_ext__state": "enabled\n", "sys__kernel__sched_ext__root__ops": "lavd_1.0.9\n"},
+            "",
+            "lavd_1.0.9 is loaded (sched_ext)",
+            "scheduler",
+        ),
         ({"proc__pressure__cpu": None}, "", "", "PSI"),
     ],
-    ids=["btf", "lockdown", "capabilities", "v1", "controller", "systemd", "psi"],
+    ids=["btf", "lockdown", "capabilities", "v1", "controller", "systemd", "sched_ext", "psi"],
 )
 def test_what_a_host_lacks_is_named_with_its_remedy(
     tmp_path: Path, changes: dict[str, str | None], why_no_bpf: str, why_no_limits: str, check: str

@@ -20,6 +20,7 @@ from brainkernel.link.control import Counts, Limited, Listing, StageFigures, Sum
 from brainkernel.model import (
     Action,
     Category,
+    Change,
     Decision,
     DecisionKind,
     DecisionRecord,
@@ -33,6 +34,7 @@ from brainkernel.model import (
     PackageState,
     Refusal,
     ReleaseResult,
+    Route,
     Span,
     Suppressed,
     Tier,
@@ -180,6 +182,7 @@ FACTS = HostFacts(
     cgroup=CgroupVersion.V2,
     cpu_controller=True,
     systemd_version=252,
+    sched_ext="",
     psi=True,
     container="",
 )
@@ -209,6 +212,23 @@ def test_story_of_a_decision_as_people_read_it() -> None:
     told = replace(decision, suspect=replace(decision.suspect, evidence=evidence))
 
     compare("explain.txt", story_lines(DecisionRecord(decision=told, action=an_action(2)), PLAIN, UTC))
+
+
+def test_explain_counts_the_threads_of_a_limit_on_single_tasks() -> None:
+    """Why this route, what was written on how many, and what could not be had; not a line for each of a thousand threads."""
+    threads = [Change(f"thread {n}@{n} of 7", "policy=0 nice=0 io=0", "policy=5 nice=13 io=24583") for n in range(1000)]
+    action = replace(
+        an_action(2), route=Route.TASK, unit="cron.service", changes=(*threads, Change("autogroup-5", "0", "19")),
+        why="cron.service is shared with cron: its tasks one by one", notes=("cpu_quota=20% is not to be had for single tasks: idle instead",),
+    )  # fmt: skip
+
+    text = "\n".join(story_lines(DecisionRecord(decision=a_decision(2), action=action), PLAIN, UTC))
+
+    assert "route        cron.service is shared with cron: its tasks one by one" in text
+    assert "written      autogroup-5: 0 -> 19" in text
+    assert "written      1000 threads: policy=0 nice=0 io=0 -> policy=5 nice=13 io=24583" in text
+    assert "left out     cpu_quota=20% is not to be had for single tasks: idle instead" in text
+    assert "thread 7@7" not in text
 
 
 @given(any_of(DecisionRecord))

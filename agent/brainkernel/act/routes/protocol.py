@@ -115,5 +115,6 @@ def action_of(
         user_uid=wanted.place.user_uid,
         started_ns=wanted.now_ns,
         expires_ns=wanted.now_ns + wanted.lease_ns,
+        why=wanted.plan.reason,
         notes=notes,
     )
