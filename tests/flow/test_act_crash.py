@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from brainkernel import act
 from brainkernel.act.limiter import release_everything
+from brainkernel.act.scheduling import Scheduling
 from brainkernel.model import Limit
 from support.act_stage import Stage
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 QUOTA = Limit(cpu_quota_pct=20)
 WEIGHT = Limit(cpu_weight=20)
+IDLE = Limit(cpu_weight=0)
 ACT = str(Path(act.__file__).parent)
 
 
@@ -150,6 +153,55 @@ def test_apply_to_a_session_killed_anywhere_leaves_no_limit(tmp_path: Path) -> N
             assert {910, 911} <= stage.fake.cgroup_of.keys()
             stage.logout(statement)
             statement += 1
+
+
+def test_a_limit_on_single_tasks_killed_anywhere_is_undone(tmp_path: Path) -> None:
+    """Some threads may have it and some not, and one was born with it: all get back what they had."""
+    cron = "/system.slice/cron.service"
+    with Stage(tmp_path) as stage:
+        stage.systemd.add("cron.service")
+        stage.fake.spawn(800, cron, exe="/usr/sbin/cron", session=800)
+        hog = stage.fake.spawn(810, cron, exe="/usr/bin/miner", ppid=800, session=810)
+        stage.fake.add_thread(810, 811)
+
+        for limits in ((WEIGHT,), (WEIGHT, IDLE)):
+            statement, killed = 0, True
+            while killed:
+                for earlier in limits[:-1]:
+                    stage.apply(earlier, key=hog)
+                with closing_what_leaks(stage):
+                    killed = killed_at(
+                        statement, lambda last=limits[-1]: stage.step(last) if stage.ledger.live else stage.apply(last, key=hog)
+                    )  # type: ignore[misc]
+                stage.fake.spawn(820, cron, ppid=810, session=810)
+                recover(stage)
+                assert set(stage.fake.scheduler.values.values()) == {Scheduling()}, f"killed before statement {statement}"
+                assert set(stage.fake.scheduler.autogroups.values()) == {0}
+                assert stage.ledger.live == {}
+                stage.fake.end(820)
+                statement += 1
+            assert statement > 100
+
+
+def test_a_limit_in_our_own_subtree_killed_anywhere_is_undone(tmp_path: Path) -> None:
+    """Whoever was moved is back, and neither a cgroup nor a controller of ours remains."""
+    with Stage(tmp_path) as stage:
+        shutil.rmtree(tmp_path / "run/systemd")
+        stage.fake.make_cgroup("/openrc.batch")
+        hog = stage.fake.spawn(600, "/openrc.batch")
+        stage.fake.spawn(601, "/openrc.batch", ppid=600)
+
+        statement, killed = 0, True
+        while killed:
+            with closing_what_leaks(stage):
+                killed = killed_at(statement, lambda: stage.apply(QUOTA, key=hog))
+            recover(stage)
+            assert {stage.fake.cgroup_of[pid] for pid in (600, 601)} == {"/openrc.batch"}, f"killed before statement {statement}"
+            assert not stage.fake.dir_of("/brainkernel").exists()
+            assert (stage.fake.dir_of("/") / "cgroup.subtree_control").read_text().split() == ["memory", "pids"]
+            assert stage.ledger.live == {}
+            statement += 1
+        assert statement > 100
 
 
 def test_recovery_killed_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
