@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.kernel
 MINUTES, DAYS = 0.5, 1.0
-# Caches fill up in it and the database's log is not written back yet: these two are held by bounds.
+# Half a minute is too short to see a trend in these: they are held by bounds.
 STILL_FILLING = {"resident_bytes", "disk_bytes"}
-RESIDENT_MAX_BYTES, DISK_MAX_BYTES = 64 * MIB, 160 * MIB
+RESIDENT_MAX_BYTES, DISK_MAX_BYTES = 128 * MIB, 160 * MIB
 
 
 def test_soak_leaks_no_descriptor_thread_or_map_entry(tmp_path: Path) -> None:

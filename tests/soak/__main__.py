@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from soak.growth import MIB, Sample, grown, sample_of
 from soak.load import Load
+from soak.past import DECISIONS_MAX, remember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,15 +22,16 @@ if TYPE_CHECKING:
 DAY_S = 86_400
 SAMPLES = 30
 # So few decisions that a short soak fills them: what is bounded is full before it is looked at.
-CONFIG = '[llm]\nbackend = "none"\n\n[store]\ndecisions_max = 500\n'
+CONFIG = f'[llm]\nbackend = "none"\n\n[store]\ndecisions_max = {DECISIONS_MAX}\n'
 HEADING = "   day    RSS MiB  descriptors  threads  map entries  cached  disk MiB  programs started"
 
 
 def soak(minutes: float, days: float, folder: Path) -> list[Sample]:
     """Live `days` in `minutes`; one line on stdout per sample."""
     (folder / "brainkernel.toml").write_text(CONFIG)
-    for name in ("state", "run", "programs"):
+    for name in ("run", "programs"):
         (folder / name).mkdir()
+    remember(folder / "state")
     print(HEADING, flush=True)
     samples = []
     with _agent(folder, speed=days * DAY_S / (minutes * 60)) as process, Load(folder / "programs") as load:

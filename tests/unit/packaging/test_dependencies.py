@@ -41,6 +41,13 @@ def test_every_dependency_is_bundled_or_debians() -> None:
     assert wrong == []
 
 
+def test_every_bundled_package_is_in_the_copyright_file() -> None:
+    """With its licence: whoever adds one says so."""
+    listed = set(re.findall(r"(?<=\s)([a-z0-9_]+)(?:/\*|\.py)(?=\s)", (DEB / "debian/copyright").read_text()))
+
+    assert {re.sub(r"_py$", "", name.replace("-", "_")) for name in bundled()} - listed == set()
+
+
 def test_what_is_left_out_is_imported_nowhere() -> None:
     """As soon as it is, it belongs into the package."""
     sources = "\n".join(file.read_text() for file in (ROOT / "agent").rglob("*.py"))
