@@ -27,6 +27,7 @@ NAMES_MAX_ASKED, POINTS_MAX_ANSWERED = 32, 4_000  # of one question to the daemo
 NAMES_MAX = 96  # of one answer to a browser
 POINTS = 360  # over the width of a plot
 TAIL_S = 8
+NAMES_KEPT_S = 10
 LONGEST_S = 31 * 86_400
 # Sums since the start that the views show as they are; they name kinds and causes, never a program.
 SHOWN = (
@@ -144,12 +145,12 @@ class Readings:
         known = self._known_names()
         return [name for name in known if any(fnmatchcase(name, pattern) for pattern in patterns)][:NAMES_MAX]
 
-    # A figure that is new shows within a minute.
+    # A figure that is new shows within some seconds.
     def _known_names(self) -> tuple[str, ...]:
         until_s, names = self._names
         if not names or self._wall_s() >= until_s:
             names = tuple(self._answer({"names": (), "from_s": 0, "to_s": 0}, SeriesAsked)["names"])
-            self._names = (self._wall_s() + 60, names)
+            self._names = (self._wall_s() + NAMES_KEPT_S, names)
         return names
 
     def _answer(self, fields: Mapping[str, Any], kind: type[Read]) -> dict[str, Any]:
