@@ -45,7 +45,7 @@ def test_week_has_one_culprit_at_a_time_and_none_in_a_storm() -> None:
 
 
 def test_agent_lives_through_the_first_hours(tmp_path: Path) -> None:
-    """Incidents become decisions by the simulated model's word, limits stand and end, people say what is true."""
+    """Incidents become decisions by the simulated model's word, limits stand and end, people say what is true; each limit's trace is whole."""
     week = Week(1)
     run = Run(week, tmp_path, 1, learning=True)
     try:
@@ -53,9 +53,12 @@ def test_agent_lives_through_the_first_hours(tmp_path: Path) -> None:
         truth = checks.truth_of(run, 0, 4 * HOUR_S)
         rates = {rate.measure: rate.samples for rate in run.whole.judging.rates if rate.window == "7d"}
         limits = [d for d in run.seen.hurting if d.kind is DecisionKind.LIMIT]
+        stored = [run.whole.store.decisions.get(d.id) for d in limits]
     finally:
         run.close()
 
+    stages = [[span.stage for span in record.decision.spans] for record in stored if record]
+    assert all(found[-3:] == ["decide", "total", "act"] and "safety" in found for found in stages)
     assert truth.decisions > 20
     assert limits
     assert {d.verdict.model for d in limits} == {"simulated/known-errors-1"}
