@@ -218,7 +218,7 @@ class Learning(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 class Versions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """The kept versions of policy, rules, thresholds, strategy and models."""
 
-    keep: Annotated[int, Meta(ge=2), _setting("how many are kept; some 300 KB each, and 1 MB for each model among them")] = 32
+    keep: Annotated[int, Meta(ge=2), _setting("how many are kept; some 1.3 MB each")] = 32
     canary_share: Annotated[
         float, Meta(ge=0, lt=1), _setting("a new version decides about this share of all programs first; 0: about all of them at once")
     ] = 0.0

@@ -140,7 +140,7 @@ def test_undo_and_release_and_pause_reach_the_agent(agent: RecordingAgent, call:
     assert undone == (0, "      2 restic: restored (tool.service)\n", "")
     assert "theirs" in released[1]
     assert "paused" in paused[1]
-    assert json.loads(resumed[1]) == {"mode": "enforce", "paused": False}
+    assert json.loads(resumed[1]) == {"mode": "enforce", "paused": False, "why": ""}
 
 
 def test_feedback_is_kept_and_shown(agent: RecordingAgent, call: Call) -> None:

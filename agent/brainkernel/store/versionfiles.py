@@ -107,18 +107,22 @@ class VersionFiles:
     def keep(self, contents: Mapping[str, bytes], origin: Origin) -> Manifest:
         """Write a version; one of the same content and source that is there already, and whole, is returned as it is."""
         digests = {name: digest_of(data) for name, data in contents.items()}
-        kept = self.all()
-        for manifest in kept:
+        for manifest in self.all():
             if manifest.files == digests and manifest.source == origin.source and self._is_whole(manifest):
                 return manifest
         manifest = Manifest(number=self._next_number(), files=digests, **msgspec.structs.asdict(origin))
         number = manifest.number
         unfinished = self.directory / f"{number}{_UNFINISHED}"
-        with _of_the_disk(unfinished):
-            _remove(unfinished)
-            self._fill(unfinished, contents, manifest, kept)
-            unfinished.rename(self.folder_of(manifest))
-            _sync(self.directory)
+        try:
+            with _of_the_disk(unfinished):
+                _remove(unfinished)
+                self._fill(unfinished, contents, manifest)
+                unfinished.rename(self.folder_of(manifest))
+                _sync(self.directory)
+        except StoreError:
+            with suppress(OSError):  # half a version must not fill a full disk
+                _remove(unfinished)
+            raise
         return manifest
 
     def contents_of(self, manifest: Manifest) -> dict[str, bytes]:
@@ -197,14 +201,12 @@ class VersionFiles:
     def _folders(self) -> Iterator[Path]:
         return (folder for folder in self.directory.glob("*-*") if not folder.name.endswith(_UNFINISHED))
 
-    # What an earlier version has already is linked, not copied: the model is a megabyte and changes seldom.
-    def _fill(self, folder: Path, contents: Mapping[str, bytes], manifest: Manifest, kept: list[Manifest]) -> None:
-        held = {digest: self.folder_of(m) / name for m in kept for name, digest in m.files.items()}
+    # Each version has files of its own, although most are those of the one before: links would share the damage, too.
+    def _fill(self, folder: Path, contents: Mapping[str, bytes], manifest: Manifest) -> None:
         for name, data in contents.items():
             file = folder / name
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not _linked(held.get(manifest.files[name]), file, data):
-                _write(file, data)
+            _write(file, data)
         _write(folder / _MANIFEST, msgspec.json.encode(manifest))
         for directory in {file.parent for file in map(folder.joinpath, contents)} | {folder}:
             _sync(directory)
@@ -218,18 +220,6 @@ def _of_the_disk(path: Path) -> Iterator[None]:
     except OSError as error:
         msg = f"{path}: {error.strerror or error}"
         raise StoreError(msg) from None
-
-
-def _linked(held: Path | None, file: Path, data: bytes) -> bool:
-    if held is None:
-        return False
-    try:
-        if held.read_bytes() != data:
-            return False  # damaged: not to be spread
-        os.link(held, file)
-    except OSError:  # a file system without links, or the other one is gone
-        return False
-    return True
 
 
 def _write(file: Path, data: bytes) -> None:

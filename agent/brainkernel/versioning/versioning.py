@@ -131,14 +131,22 @@ class Versioning:
                 self.pointer = before
                 self._resume_canary(before)
                 return
-            # Its files are those of the pointer: what came into force over them has failed, not what they say.
-            source = before.source if before else self.shelf.manifest(number).source
-            left = (*before.withdrawn, before.number) if before else ()
-            self._point(number, "the last that loads", OURSELVES, source=source, withdrawn=left)
+            self._stand_in(number, before)
             return
-        number = self._keep(self._source.contents | unlearned(self.shelf.places), 0, "the first one", OURSELVES)
+        why = "what the files say, since no version loads" if self.shelf.files.all() else "the first one"
+        number = self._keep(self._source.contents | unlearned(self.shelf.places), 0, why, OURSELVES)
         self._put_to_work(self._load(number))
-        self._point(number, "the first one", OURSELVES, source=self._source.digest)
+        self._point(number, why, OURSELVES, source=self._source.digest)
+
+    # The last version that loads, for one that does not. What people wrote is not lost with it: unless it was in force over
+    # the files, these are taken up again, with what the last one had learned.
+    def _stand_in(self, number: int, before: Pointer | None) -> None:
+        if before is None:
+            self._point(number, "the newest that loads", OURSELVES, source=self.shelf.manifest(number).source)
+            return
+        failed = self.shelf.files.find(before.number)
+        source = before.source if failed is not None and failed.source != before.source else ""
+        self._point(number, "the last that loads", OURSELVES, source=source, withdrawn=(*before.withdrawn, before.number))
 
     def _resume_canary(self, pointer: Pointer) -> None:
         if pointer.canary is None:
@@ -184,6 +192,9 @@ class Versioning:
         number = self._keep(
             self._source.contents | kept, pointer.number, f"the files changed: {differing(contents, self._source)}", OURSELVES
         )
+        if number == pointer.number:
+            self._write(msgspec.structs.replace(pointer, source=self._source.digest))
+            return
         # The person who wrote them knows: a version that an alert had withdrawn is tried anew.
         self.pointer = msgspec.structs.replace(pointer, withdrawn=tuple(n for n in pointer.withdrawn if n != number))
         self._take_up(number, OURSELVES)

@@ -53,13 +53,15 @@ def test_same_content_is_the_same_version(tmp_path: Path) -> None:
     assert [kept(files, c).number for c in (A, B, A)] == [1, 2, 1]
 
 
-def test_unchanged_files_take_no_room(tmp_path: Path) -> None:
-    """The model of the second version is that of the first, not a copy."""
+def test_damage_to_one_version_is_its_own(tmp_path: Path) -> None:
+    """Also where the next version holds the same file."""
     files = opened(tmp_path)
-    folders = [files.folder_of(kept(files, contents)) for contents in (A, B)]
+    first, second = kept(files, A), kept(files, B)
+    (files.folder_of(second) / "model.bin").write_bytes(b"broken")
 
-    assert len({(f / "model.bin").stat().st_ino for f in folders}) == 1
-    assert len({(f / "policy.json").stat().st_ino for f in folders}) == 2
+    assert files.contents_of(first) == A
+    with pytest.raises(StoreError):
+        files.contents_of(second)
 
 
 @pytest.mark.parametrize("harm", [lambda f: f.write_bytes(b"x" * 1000), lambda f: f.write_bytes(b""), lambda f: f.unlink()])
@@ -141,6 +143,20 @@ def test_interrupted_anywhere_the_old_or_the_new_version_is_in_force(
     assert at > 10
 
 
+def test_version_that_does_not_fit_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a version would fill the disk even more."""
+    files = opened(tmp_path)
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        kept(files, A)
+
+    assert list(files.directory.iterdir()) == []
+
+
 def test_pointer_keeps_all_it_is_told(tmp_path: Path) -> None:
     """Canary and what was withdrawn included."""
     files = opened(tmp_path)
@@ -149,24 +165,3 @@ def test_pointer_keeps_all_it_is_told(tmp_path: Path) -> None:
     files.point(pointer)
 
     assert opened(tmp_path).pointer() == pointer
-
-
-def test_link_is_not_made_to_what_was_damaged(tmp_path: Path) -> None:
-    """A new version does not inherit the damage of an old one."""
-    files = opened(tmp_path)
-    (files.folder_of(kept(files, A)) / "model.bin").write_bytes(b"broken")
-
-    assert files.contents_of(kept(files, B)) == B
-
-
-def test_file_system_without_links_is_copied_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As vfat refuses them."""
-
-    def refuse(*_: Any) -> None:
-        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
-
-    monkeypatch.setattr(os, "link", refuse)
-    files = opened(tmp_path)
-    kept(files, A)
-
-    assert files.contents_of(kept(files, B)) == B

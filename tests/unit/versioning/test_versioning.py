@@ -147,7 +147,6 @@ def test_rollback_to_a_damaged_version_changes_nothing(etc: Etc) -> None:
     etc.write_rule("index", "service")
     versioning.follow(versioning.read())
     first = etc.files.all()[0]
-    (etc.files.folder_of(first) / "model.bin").unlink()
     (etc.files.folder_of(first) / "model.bin").write_bytes(b"NaN" * 1000)
 
     with pytest.raises(StoreError, match=r"model\.bin: damaged"):
@@ -217,7 +216,6 @@ def test_version_that_does_not_load_gives_way_to_the_last_that_does(etc: Etc, na
     versioning = etc.start()
     versioning.propose(LEARNED, "learned")
     folder = etc.files.folder_of(etc.files.all()[1])
-    (folder / name).unlink()
     (folder / name).write_bytes(garbage)
 
     versioning = etc.start()
@@ -226,6 +224,36 @@ def test_version_that_does_not_load_gives_way_to_the_last_that_does(etc: Etc, na
     assert [v.arms.current.number for v in (versioning, once_more)] == [1, 1]
     assert index_is(versioning) is Category.BACKGROUND
     assert any("version 1 in force: the last that loads" in text for text in etc.told)
+
+
+def test_damaged_model_costs_nobody_their_policy(etc: Etc) -> None:
+    """What a person wrote is taken up again, with what was learned before; a version in force over the files is not."""
+    versioning = etc.start()
+    versioning.propose(LEARNED, "learned")
+    etc.write_rule("index", "service")
+    versioning.follow(versioning.read())
+    (etc.files.folder_of(etc.files.all()[2]) / "caution.json").write_text("{")
+    versioning = etc.start()
+
+    assert (versioning.arms.current.number, index_is(versioning)) == (4, Category.SERVICE)
+    assert versioning.arms.current.standards.caution.share_right([7]) < 0.9
+    versioning.rollback(2, "uid 0")
+    (etc.files.folder_of(etc.files.find(2) or etc.files.all()[0]) / "caution.json").write_text("{")
+    versioning = etc.start()
+    assert (versioning.arms.current.number, index_is(versioning)) == (1, Category.BACKGROUND)
+
+
+def test_edit_that_is_taken_back_ends_the_override(etc: Etc) -> None:
+    """The files say what is in force: nothing is overridden any more, and no version was made."""
+    versioning = etc.start()
+    etc.write_rule("index", "service")
+    versioning.follow(versioning.read())
+    versioning.rollback(1, "uid 0")
+    etc.write_rule("index", "background")
+    versioning.follow(versioning.read())
+
+    assert versioning.pointer is not None
+    assert (versioning.pointer.number, len(etc.files.all()), versioning.override_of(versioning.pointer)) == (1, 2, "")
 
 
 def test_pointer_that_is_lost_is_made_anew(etc: Etc) -> None:
