@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,10 +170,9 @@ def test_a_limit_on_single_tasks_killed_anywhere_is_undone(tmp_path: Path) -> No
             while killed:
                 for earlier in limits[:-1]:
                     stage.apply(earlier, key=hog)
+                work = partial(stage.step, limits[-1]) if stage.ledger.live else partial(stage.apply, limits[-1], key=hog)
                 with closing_what_leaks(stage):
-                    killed = killed_at(
-                        statement, lambda last=limits[-1]: stage.step(last) if stage.ledger.live else stage.apply(last, key=hog)
-                    )  # type: ignore[misc]
+                    killed = killed_at(statement, work)
                 stage.fake.spawn(820, cron, ppid=810, session=810)
                 recover(stage)
                 assert set(stage.fake.scheduler.values.values()) == {Scheduling()}, f"killed before statement {statement}"

@@ -143,8 +143,9 @@ class FakeHost:
         tty: int = 0,
         argv: str = "",
         flags: int = 0,
+        scheduled: Scheduling | None = None,
     ) -> ProcessKey:
-        """Start a process in a cgroup that exists."""
+        """Start a process in a cgroup that exists; it inherits how its parent is scheduled, unless that is said."""
         assert tgid not in self.cgroup_of, f"pid {tgid} is in use"
         assert self.dir_of(cgroup).is_dir(), f"no cgroup {cgroup}"
         self.start_ticks += 1
@@ -152,7 +153,7 @@ class FakeHost:
         fields = ["S", ppid, tgid, session, tty, -1, flags, *[0] * 12, self.start_ticks, 0, 0]
         stat = f"{tgid} ({exe.rpartition('/')[2][:15]}) {' '.join(map(str, fields))}\n"
         write_file(directory / "stat", stat)
-        self.scheduler.values[tgid] = self.scheduler.values.get(ppid, Scheduling())
+        self.scheduler.values[tgid] = scheduled or self.scheduler.values.get(ppid, Scheduling())
         write_file(directory / "task" / str(tgid) / "stat", stat)
         write_file(directory / "autogroup", f"/autogroup-{session} nice {self.scheduler.autogroups.setdefault(session, 0)}\n")
         write_file(directory / "cmdline", argv or f"{exe}\0")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import select
 import threading
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from brainkernel.act.enforcer import Permissions
 from brainkernel.act.limiter import MAX_WAITING, RETRY_NS, STALE_AFTER_NS, Applied, Limiter, NotApplied, Released, release_everything
+from brainkernel.act.scheduling import Scheduling
 from brainkernel.clock import SimulatedClock
 from brainkernel.errors import ActError
 from brainkernel.model import Limit, ReleaseResult
 from support.act_stage import A_MINUTE_NS, QUOTA, WEIGHT, Stage, a_decision
+from support.fake_host import write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -179,6 +182,35 @@ def test_the_end_of_the_process_ends_the_limit(daemon: Daemon) -> None:
 
     assert daemon.next(Released).why == "the process ended"
     assert daemon.stage.unit.limits == daemon.stage.unit.configured
+
+
+def test_a_program_that_waits_for_memory_is_freed(daemon: Daemon) -> None:
+    """memory_high never strangles anybody: the guard looks every second."""
+    write_file(daemon.stage.fake.root / "proc/meminfo", "SwapTotal: 100 kB\nSwapFree: 100 kB\n")
+    daemon.applied(Limit(memory_high_bytes=64 << 20))
+
+    write_file(daemon.stage.fake.dir_of("/system.slice/hog.service") / "memory.pressure", "full avg10=50.00 avg60=0 avg300=0 total=1\n")
+
+    assert "waits for memory" in daemon.next(Released).why
+    assert daemon.stage.unit.limits == daemon.stage.unit.configured
+
+
+def test_a_child_that_slipped_through_is_followed_without_being_told_of(daemon: Daemon) -> None:
+    """A limit on single tasks takes in what its target has become; for the ladder it is the same step."""
+    daemon.stage.systemd.add("cron.service")
+    daemon.stage.fake.spawn(800, "/system.slice/cron.service", exe="/usr/sbin/cron", session=800)
+    job = daemon.stage.fake.spawn(810, "/system.slice/cron.service", exe="/usr/bin/job", ppid=800, session=810)
+    daemon.limiter.apply(a_decision(job, Limit(cpu_weight=0)))
+    daemon.next(Applied)
+
+    kept = daemon.stage.fake.scheduler.values[810]
+    daemon.stage.fake.spawn(811, "/system.slice/cron.service", ppid=810, session=810, scheduled=Scheduling())
+
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while daemon.stage.fake.scheduler.values[811] != kept:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert daemon.limiter.results() == []
 
 
 def test_a_changed_value_ends_the_limit_by_itself(daemon: Daemon) -> None:
