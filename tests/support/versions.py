@@ -5,22 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import msgspec
 from brainkernel import config as configuration
 from brainkernel.classify.knowledge import Knowledge
 from brainkernel.classify.model import SHIPPED_FILE
 from brainkernel.clock import SimulatedClock
+from brainkernel.learn.caution import CautionFile
 from brainkernel.metrics import Figures
 from brainkernel.store.versionfiles import VersionFiles
 from brainkernel.versioning.shelf import Shelf
-from brainkernel.versioning.source import Places
+from brainkernel.versioning.source import CAUTION, Places
 from brainkernel.versioning.versioning import Outward, Versioning
+from support.nouns import a_suspect
 from support.stores import NOON_NS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from brainkernel.effective import Effective
-    from brainkernel.model import AuditEntry
+    from brainkernel.model import AuditEntry, Category
 
 RULE = """
 rules:
@@ -31,6 +34,7 @@ rules:
     match: {{exe: /opt/{0}}}
 """
 EMPTY_KNOWLEDGE = Knowledge(None)
+LEARNED = {CAUTION: msgspec.json.encode(CautionFile({7: (1.0, -1.0)}))}
 
 
 @dataclass
@@ -78,3 +82,9 @@ class Etc:
         )
         outward = Outward(tell=self.told.append, log=self.logged.append, changed=self.changed.append)
         return Versioning(Shelf(self.files, places), self.clock, self.figures, outward)
+
+
+def index_is(versioning: Versioning) -> Category | None:
+    """What the rules in force say of /opt/index."""
+    verdict = versioning.arms.judge_by_rules(a_suspect("/opt/index"))
+    return verdict.category if verdict else None

@@ -8,14 +8,12 @@ import msgspec
 import pytest
 from brainkernel.config import Config, Quality
 from brainkernel.errors import UsageError
-from brainkernel.learn.caution import CautionFile
 from brainkernel.learn.quality import Measure, Rate
 from brainkernel.model import Category, DecisionKind, Identity, Judgement, JudgementSource
-from brainkernel.versioning.source import CAUTION
 from brainkernel.versioning.trial import Tally, Trial, is_worse, wrong_by_version
 from support.nouns import a_suspect, a_symptom
 from support.stores import NOON_NS, a_decision
-from support.versions import Etc
+from support.versions import LEARNED, Etc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from brainkernel.versioning.versioning import Versioning
 
 HOUR_NS = 3_600_000_000_000
-LEARNED = {CAUTION: msgspec.json.encode(CautionFile({7: (1.0, -1.0)}))}
 
 
 @pytest.fixture
