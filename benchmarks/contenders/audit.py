@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,5 +77,5 @@ def _comm_of(process: Path) -> str:
         return ""  # it has ended
 
 
-RAW = Contender("auditd raw", functools.partial(_command, "RAW"), _missing, _rules)
-ENRICHED = Contender("auditd enriched", functools.partial(_command, "ENRICHED"), _missing, _rules)
+RAW = Contender("auditd raw", functools.partial(_command, "RAW"), _missing, signal.SIGTERM, _rules)
+ENRICHED = Contender("auditd enriched", functools.partial(_command, "ENRICHED"), _missing, signal.SIGTERM, _rules)

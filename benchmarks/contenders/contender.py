@@ -79,6 +79,7 @@ class Contender:
     name: str
     command: Callable[[Bench], list[str]]
     missing: Callable[[], str | None] = lambda: None  # why it cannot run here
+    ends_by: signal.Signals = signal.SIGINT  # what makes it end in good order
     around: Callable[[Bench], AbstractContextManager[list[int]]] | None = None  # what must be set meanwhile, and who else works for it
 
     @contextlib.contextmanager
@@ -95,13 +96,13 @@ class Contender:
                     running.settle()
                     yield running
             finally:
-                stop(process)
+                stop(process, self.ends_by)
 
 
-def stop(process: subprocess.Popen[bytes]) -> None:
-    """End it as Ctrl-C does, so that it prints what it holds back."""
+def stop(process: subprocess.Popen[bytes], ends_by: signal.Signals = signal.SIGINT) -> None:
+    """End it, by default as Ctrl-C does, so that it prints what it holds back."""
     if process.poll() is None:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(ends_by)
     try:
         process.wait(STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from benchmarks.contenders import audit, ours
-from benchmarks.outcome import Limit, Outcome
+from benchmarks.outcome import Outcome
 from benchmarks.rows.side_by_side import Turns
 
 if TYPE_CHECKING:
@@ -47,7 +47,6 @@ def measure(_wanted: frozenset[str], bench: Bench) -> Iterator[Outcome]:
             ours=turns.ours(ours.GATED.name, float),
             peers=tuple(s for s in others if s is not None),
             skipped=turns.skipped,
-            limits=(Limit(1, audit.RAW.name),),
             notes=published,
         )
 
