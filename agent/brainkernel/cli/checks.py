@@ -122,7 +122,7 @@ def setting_checks(config_file: Path | None, environment: Mapping[str, str]) -> 
     yield Check("configuration", State.OK, f"valid, mode {settings.agent.mode}")
     safety = settings.safety
     text = f"{len(PROTECTED_EXES)} programs and {len(PROTECTED_UNITS)} units built in"
-    yours = [*safety.protected_exes, *safety.protected_units]
+    yours = [*safety.protected_exes, *safety.protected_units, *safety.protected_packages]
     yield Check("protected", State.OK, f"{text} (--protected lists them); configured: {', '.join(yours) or 'none'}")
     yield _llm(settings.llm, environment)
 

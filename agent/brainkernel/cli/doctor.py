@@ -64,11 +64,12 @@ def _list_protected(arguments: argparse.Namespace) -> int:
     lists = {
         "programs": sorted({*PROTECTED_EXES, *safety.protected_exes}),
         "units": sorted({*PROTECTED_UNITS, *safety.protected_units}),
+        "packages": sorted(safety.protected_packages),
     }
     if arguments.json:
         terminal.print_json(lists)
     else:
-        print("\n".join(line for heading, names in lists.items() for line in (f"{heading}:", *(f"  {n}" for n in names))))
+        print("\n".join(line for heading, names in lists.items() if names for line in (f"{heading}:", *(f"  {n}" for n in names))))
     return 0
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Limits of these reach people and what they depend on: no policy that limits them should be loaded unseen.
 PROTECTED = frozenset({Category.SYSTEM_CRITICAL, Category.INTERACTIVE, Category.SERVICE})
 # Judged anew. All other refusals are what safety saw at that moment, and stay.
-_LISTS = frozenset({"protected_exe", "protected_unit"})
+_LISTS = frozenset({"protected_exe", "protected_unit", "protected_package"})
 _ANEW = _LISTS | {"confidence", "exam", "approval", "denied", "rate_limit", "active_limit"}
 _ORDINARY = Standing(flags=0, nice=0, policy=0, affinity_restricted=False, leads_session=False, owns_terminal=False)
 

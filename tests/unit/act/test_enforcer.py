@@ -108,6 +108,19 @@ def test_in_a_session_only_the_family_is_moved_and_limited(stage: Stage) -> None
     assert {stage.fake.cgroup_of[pid] for pid in (900, 901, 920)} == {"/user-1000.slice/session-3.scope"}
 
 
+def test_a_scope_gets_no_memory_limit_at_any_step(stage: Stage) -> None:
+    """What the program holds stays charged to its session: the scope's own limit would not see it."""
+    high = Limit(cpu_weight=20, memory_high_bytes=1 << 28)
+
+    action = stage.apply(high, key=stage.login())
+    stepped = stage.step(Limit(cpu_quota_pct=20, memory_high_bytes=1 << 28))
+
+    assert isinstance(action, Action)
+    assert isinstance(stepped, Action)
+    assert (action.limit, stepped.limit) == (WEIGHT, QUOTA)
+    assert all("charged to its session" in one.notes[0] for one in (action, stepped))
+
+
 def test_a_released_scope_keeps_its_processes_and_no_limit(stage: Stage) -> None:
     """It is never stopped: that would end them. A daemon-reload brings no limit back."""
     action = stage.apply(key=stage.login())
