@@ -106,7 +106,7 @@ def shoot(page: Page, agent: RunningAgent) -> None:
     newest = listed(agent)
     shown = next((d for d in newest if d["decision"] in ("limit", "leave")), newest[0])
     places = [*[(view, view, 1280, False) for view in VIEWS], ("decision", f"decision/{shown['id']}", 1280, True)]
-    for name, place, width, dark in (*places, ("phone", "performance", 390, True)):
+    for name, place, width, dark in (*places, ("phone", "feedback", 390, True)):
         page.size(width, 900, dark=dark)
         page.open(f"http://{LISTEN}/#/{place}{'' if name == 'decision' else '?range=300'}")
         page.until("document.querySelectorAll('.card').length > 1 && !document.querySelector('main').textContent.includes('Loading')")

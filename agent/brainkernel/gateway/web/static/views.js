@@ -85,7 +85,7 @@ function anomalies(live) {
 function switches(live) {
   return table('Versions, strategy switches and what people changed, newest first', ['When', 'What', 'Why', 'Decisions then'],
     (live.overview?.switches ?? []).map((row) => [
-      moment(row.time_ns / 1e9), words(row.deed), `${row.by_person ? 'a person: ' : ''}${row.text}`,
+      moment(row.time_ns / 1e9), words(row.deed), [row.by_person ? 'a person' : '', row.text].filter(Boolean).join(': '),
       el('a', { href: listed({ from: Math.floor(row.time_ns / 1e9) - 300, to: Math.floor(row.time_ns / 1e9) + 60 }) }, 'show'),
     ]), 'Nothing was changed since the start.');
 }
