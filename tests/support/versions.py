@@ -42,6 +42,7 @@ class Etc:
     """A host's files, and the versions that an agent makes of them."""
 
     root: Path
+    model_file: Path = SHIPPED_FILE
     clock: SimulatedClock = field(default_factory=lambda: SimulatedClock(offset_to_wall_ns=NOON_NS))
     told: list[str] = field(default_factory=list)
     logged: list[AuditEntry] = field(default_factory=list)
@@ -77,7 +78,7 @@ class Etc:
         places = Places(
             read_config=lambda: configuration.load(self.toml),
             knowledge=EMPTY_KNOWLEDGE,
-            model_file=SHIPPED_FILE,
+            model_file=self.model_file,
             rule_directories=(self.rules,),
         )
         outward = Outward(tell=self.told.append, log=self.logged.append, changed=self.changed.append)

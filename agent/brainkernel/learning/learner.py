@@ -147,7 +147,10 @@ class Learner:
         progress.seen = self._words.newest(task)
         newest = AFTER_DRIFT_MAX if progress.drifted else None
         progress.drifted = False
-        self._running = task, session(self._pupil(task), self._words.all(task), newest)
+        try:
+            self._running = task, session(self._pupil(task), self._words.all(task), newest)
+        except (OSError, BrainKernelError) as error:  # the shipped model is being replaced
+            self._conclude(task, "failed", f"could not learn: {error}")
 
     def _pupil(self, task: Task) -> Pupil:
         if task is Task.LIMITS:

@@ -13,7 +13,7 @@ from brainkernel.effective import Effective, PolicyFile, Standards, StrategyFile
 from brainkernel.errors import StoreError
 from brainkernel.learn.caution import Caution, CautionFile
 from brainkernel.store.versionfiles import Manifest, VersionFiles, digest_of
-from brainkernel.versioning.source import CAUTION, MODEL, POLICY, RULES, STRATEGY, Places, Source, rules_in
+from brainkernel.versioning.source import CAUTION, MODEL, POLICY, RULES, STRATEGY, Places, Source, bytes_of, rules_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ def unlearned(places: Places) -> dict[str, bytes]:
     """The part of a version that nobody wrote, before anything was learned."""
     return {
         STRATEGY: msgspec.json.encode(StrategyFile()),
-        MODEL: places.model_file.read_bytes(),
+        MODEL: bytes_of(places.model_file),
         CAUTION: msgspec.json.encode(CautionFile()),
     }
 
@@ -86,7 +86,7 @@ class Shelf:
         manifest = self.manifest(number)
         contents, folder = self.files.contents_of(manifest), self.files.folder_of(manifest)
         config = decoded(str(folder / POLICY), contents[POLICY], PolicyFile).over(config)
-        is_shipped = digest_of(self.places.model_file.read_bytes()) == manifest.files[MODEL]
+        is_shipped = digest_of(bytes_of(self.places.model_file)) == manifest.files[MODEL]
         # Mapped where it lies: the shipped file's pages are shared with all who use it.
         model = LocalModel(self.places.model_file if is_shipped else folder / MODEL)
         caution = Caution.of(contents[CAUTION], str(folder / CAUTION))

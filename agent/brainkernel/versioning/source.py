@@ -53,7 +53,7 @@ def read_source(places: Places, before: Source | None = None) -> Source:
     config = places.read_config()
     rules, files = _rules(places, before)
     contents = {POLICY: msgspec.json.encode(PolicyFile.of(config)), **files}
-    model_digest = digest_of(_bytes_of(places.model_file))
+    model_digest = digest_of(bytes_of(places.model_file))
     digests = {name: digest_of(data) for name, data in contents.items()}
     digests |= {MODEL: model_digest, STRATEGY: digest_of(msgspec.json.encode(StrategyFile()))}
     return Source(config, rules, contents, model_digest, digest_of_files(digests))
@@ -78,10 +78,11 @@ def _rules(places: Places, before: Source | None) -> tuple[ruleset.RuleSet, dict
 
 
 def _rule_files(places: Places) -> dict[str, bytes]:
-    return {f"{RULES}{name}": _bytes_of(path) for name, path in ruleset.files_in(places.rule_directories).items()}
+    return {f"{RULES}{name}": bytes_of(path) for name, path in ruleset.files_in(places.rule_directories).items()}
 
 
-def _bytes_of(path: Path) -> bytes:
+def bytes_of(path: Path) -> bytes:
+    """A file's content. Raises ConfigError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from brainkernel.errors import ConfigError, StoreError
 from brainkernel.learn.quality import TOTAL, Evaluator, Measure, Rate
 from brainkernel.model import DecisionKind
+from brainkernel.versioning.versioning import OURSELVES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -87,7 +90,8 @@ class Trial:
         rates = wrong_by_version(self._judgements(), config.quality, pointer.canary.since_ns)
         tried, others = rates.get(pointer.canary.number), rates.get(pointer.number)
         figures = f"{text_of(tried)}, of version {pointer.number} {text_of(others)}"
-        if is_worse(tried, others):
-            self._versioning.withdraw(f"it does worse: {figures}", "brainkernel")
-        elif self._clock.wall_ns() - pointer.canary.since_ns >= config.versions.canary_hours * HOUR_NS:
-            self._versioning.promote(f"it does not do worse: {figures}", "brainkernel")
+        with suppress(StoreError, ConfigError):  # a disk that is full, a version that was damaged: it is tried again in a minute
+            if is_worse(tried, others):
+                self._versioning.withdraw(f"it does worse: {figures}", OURSELVES)
+            elif self._clock.wall_ns() - pointer.canary.since_ns >= config.versions.canary_hours * HOUR_NS:
+                self._versioning.promote(f"it does not do worse: {figures}", OURSELVES)

@@ -105,14 +105,14 @@ class Versioning:
                 self.shelf.files.open()
                 self._take_up_what_was()
             self._follow_files()
-        except StoreError as error:
+        except BrainKernelError as error:
             self._go_on_unkept(error)
             return
         if self.unkept_because:
             self._outward.tell("versions can be kept again")
             self.unkept_because = ""
 
-    def _go_on_unkept(self, error: StoreError) -> None:
+    def _go_on_unkept(self, error: BrainKernelError) -> None:
         if not self.unkept_because:
             self._outward.tell(f"no version can be kept, so nothing can be gone back to; what the files say is in force: {error}")
         self.unkept_because = str(error)
@@ -218,13 +218,17 @@ class Versioning:
         return True
 
     def strategy_forced(self, strategy: StrategyFile, by: str) -> None:
-        """Keep as a version that a person forced a strategy, or lets the rules choose again."""
-        if self.pointer is None or self.unkept_because:
+        """Keep as a version that a person forced a strategy, or lets the rules choose again. It is in force even if it cannot be kept."""
+        pointer = self.pointer
+        if pointer is None or self.unkept_because:
             return
         why = f"strategy {strategy.forced} forced" if strategy.forced else "the strategy follows the rules again"
-        contents = self.shelf.contents(self.pointer.number) | {STRATEGY: msgspec.json.encode(strategy)}
-        number = self._keep(contents, self.pointer.number, why, by, source=self.shelf.manifest(self.pointer.number).source)
-        self._activate(number, why, by)
+        try:
+            contents = self.shelf.contents(pointer.number) | {STRATEGY: msgspec.json.encode(strategy)}
+            number = self._keep(contents, pointer.number, why, by, source=self.shelf.manifest(pointer.number).source)
+            self._activate(number, why, by)
+        except BrainKernelError as error:
+            self._outward.tell(f"{why}, which cannot be kept as a version: {error}")
 
     def _take_up(self, number: int, by: str) -> None:
         assert self.pointer is not None  # noqa: S101 # the callers looked
@@ -263,13 +267,13 @@ class Versioning:
         pointer = self.pointer
         if pointer is None:
             return "no version is kept, so there is none to go back to"
-        if pointer.canary is not None:
-            return self.withdraw("an alert fired", OURSELVES)
-        if pointer.by == ALERT:
+        if pointer.by == ALERT and pointer.canary is None:
             return f"version {pointer.number} is in force since an alert fired before: it is left so"
-        if not 0 <= self._clock.wall_ns() - pointer.since_ns <= BLAMED_NS:
+        if pointer.canary is None and not 0 <= self._clock.wall_ns() - pointer.since_ns <= BLAMED_NS:
             return f"version {pointer.number} is in force for more than a day: no change to take back"
         try:
+            if pointer.canary is not None:
+                return self.withdraw("an alert fired", OURSELVES)
             return self.rollback(None, ALERT, withdrawing=True)
         except BrainKernelError as error:
             return f"version {pointer.number} stays: {error}"

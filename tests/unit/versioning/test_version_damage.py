@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from brainkernel.classify.adjusting import Adjusting
+from brainkernel.classify.model import SHIPPED_FILE
+from brainkernel.effective import StrategyFile
 from brainkernel.errors import ConfigError, StoreError
+from brainkernel.learn.strategy import Strategy
 from brainkernel.model import Category
 from brainkernel.store import versionfiles
+from brainkernel.versioning.source import CAUTION, MODEL
+from brainkernel.versioning.trial import Trial
 from support.interrupted import KilledError, interrupted
 from support.versions import LEARNED, Etc, index_is
 
@@ -177,3 +183,65 @@ def test_rollback_interrupted_anywhere_is_done_or_not(
     assert found[-1] == 1
     assert found == sorted(found, reverse=True)
     assert len(found) > 4
+
+
+def test_full_disk_ends_no_trial_and_no_agent(etc: Etc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written is tried again; an alert and a forced strategy say so."""
+    etc.write_config("[versions]\ncanary_share = 0.25\n")
+    versioning = etc.start()
+    etc.write_rule("index", "service")
+    versioning.follow(versioning.read())
+    trial = Trial(versioning, list, etc.clock)
+    etc.clock.advance_to(30 * 3_600_000_000_000)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(versionfiles, "_write", full)
+        trial.tick()
+        alert = versioning.after_alert()
+        versioning.strategy_forced(StrategyFile(forced=Strategy.AGGRESSIVE), "uid 0")
+    still = versioning.arms.canary
+    etc.clock.advance_to(31 * 3_600_000_000_000)
+    trial.tick()
+
+    assert still is not None
+    assert "version 1 stays: " in alert
+    assert "strategy aggressive forced, which cannot be kept as a version: " in etc.told[-2]
+    assert (versioning.arms.current.number, versioning.arms.canary) == (2, None)
+
+
+def test_shipped_model_that_is_being_replaced_stops_nothing(tmp_path: Path) -> None:
+    """A reload in the middle of an upgrade is refused; the version in force stays."""
+    model = tmp_path / "model.bin"
+    model.write_bytes(SHIPPED_FILE.read_bytes())
+    versioning = Etc(tmp_path, model).start()
+    model.unlink()
+
+    with pytest.raises(ConfigError, match=r"model\.bin: cannot be read"):
+        versioning.read()
+
+    assert versioning.arms.current.number == 1
+
+
+def test_upgrade_with_another_model_is_a_version_that_learns_anew(tmp_path: Path) -> None:
+    """What was learned on top of the old one is not taken for the new one; the limits' experience stays."""
+    model = tmp_path / "model.bin"
+    model.write_bytes(SHIPPED_FILE.read_bytes())
+    etc = Etc(tmp_path, model)
+    etc.start().propose(LEARNED | {MODEL: another_model()}, "learned")
+    shipped_anew = another_model(0.2)
+    model.write_bytes(shipped_anew)
+
+    versioning = etc.start()
+
+    contents = etc.files.contents_of(etc.files.all()[2])
+    assert versioning.arms.current.number == 3
+    assert (contents[MODEL], contents[CAUTION]) == (shipped_anew, LEARNED[CAUTION])
+
+
+def another_model(change: float = 0.1) -> bytes:
+    adjusting = Adjusting(SHIPPED_FILE.read_bytes())
+    adjusting.move([(0, 7, change)])
+    return adjusting.file()
