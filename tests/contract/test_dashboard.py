@@ -135,6 +135,24 @@ def test_keys_alone_reach_everything(server: HttpServer, page: Page) -> None:
     page.until("location.hash.startsWith('#/decisions?from=')")
 
 
+def test_trend_is_drawn_into_the_future_and_anomalies_are_marked(server: HttpServer, page: Page) -> None:
+    """The line that goes on, its bound, and the time in which a figure was unlike itself; none of it for a time in the past."""
+    marked = """(() => { const c = document.querySelector('.plot canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+        let n = 0; for (let i = 0; i < d.length; i += 4) n += d[i] > 1.3 * d[i + 2] && d[i + 3] > 20 && d[i + 3] < 60; return n })()"""
+    page.open(f"{server.url}#/trends?range=900")
+    page.until("document.querySelector('.u-legend')?.textContent.includes('if it goes on')")
+
+    assert page.evaluate("document.querySelector('.u-legend').textContent.includes('bound')")
+    assert page.until(marked) > 1000
+    page.open(f"{server.url}#/trends?from=1790000000&to=1790003600")
+    page.until("location.hash.includes('from') && document.getElementById('now').hidden === false")
+    page.until(DRAWN)
+    assert not page.evaluate("document.querySelector('.u-legend').textContent.includes('if it goes on')")
+    page.evaluate("document.getElementById('now').click()")
+    page.until("location.hash.includes('range=900')")
+    assert page.problems == []
+
+
 @pytest.mark.parametrize("seconds", [300, 2_592_000])
 def test_range_reaches_from_five_minutes_to_thirty_days(server: HttpServer, page: Page, seconds: int) -> None:
     """The choice is asked for, drawn whole, and stands in the address."""

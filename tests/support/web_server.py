@@ -7,6 +7,7 @@ import http.client
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from brainkernel.gateway.web.readings import Readings
 from brainkernel.gateway.web.server import HttpServer
@@ -65,8 +66,12 @@ def serving(
         server.close()
 
 
+def port_of(server: HttpServer) -> int:
+    return urlsplit(server.url).port or 0
+
+
 def connected(server: HttpServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port), timeout=60)
+    return socket.create_connection(("127.0.0.1", port_of(server)), timeout=60)
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ class Got:
 
 
 def get(server: HttpServer, path: str, method: str = "GET", host: str = "localhost", body: str | None = None, **headers: str) -> Got:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=60)
     with contextlib.closing(connection):
         connection.request(method, path, body=body, headers={"Host": host} | {k.replace("_", "-"): v for k, v in headers.items()})
         response = connection.getresponse()

@@ -152,8 +152,8 @@ class Gateway:
             threading.Thread(target=self._tracer.run, args=(self.stop,), name="tracing", daemon=True).start()
         if self.http is not None:
             self.http.start()
-            self._say(f"metrics at {self.http.url}metrics")
-            self._say(f"dashboard at {self.http.url}")
+            self._say(f"metrics at {self.http.place}metrics")
+            self._say(f"dashboard at {self.http.place}")
 
     def close(self) -> None:
         """Stop taking and giving; calls under way are left to end with the process."""
@@ -201,7 +201,7 @@ class Gateway:
         return Post(urls, state_dir, settings, clock=self._clock, figures=self.figures, answer=self.link.send, say=self._say)
 
     def _http(self, settings: Http, token: Token | None) -> HttpServer | None:
-        if not settings.listen:
+        if not settings.listen and not settings.socket:
             return None
         unix_socket = Path(settings.socket) if settings.socket else None
         try:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 from brainkernel.gateway.web import connection as connections
 from brainkernel.gateway.web.address import address_of
+from brainkernel.gateway.web.token import Token
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from support.web_server import FakeDaemon, FakeSources, connected, get, serving
+from support.web_server import FakeDaemon, FakeSources, connected, get, port_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -178,13 +179,13 @@ def test_http_says_a_fault_of_its_own_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_http_at_a_unix_socket_asks_nothing(tmp_path: Path) -> None:
-    """The file's permissions say who may come; what an earlier run left is replaced."""
+    """The file's permissions say who may come, whatever they call the host; what an earlier run left is replaced; no port is needed."""
     path = tmp_path / "http.sock"
-    for _ in range(2):
-        with serving(unix_socket=path), socket.socket(socket.AF_UNIX) as client:
+    for listen in ("127.0.0.1:0", ""):
+        with serving(listen, unix_socket=path, token=Token("a-token-that-nobody-knows")), socket.socket(socket.AF_UNIX) as client:
             client.settimeout(60)
             client.connect(str(path))
-            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: any.name\r\nConnection: close\r\n\r\n")
+            client.sendall(b"GET / HTTP/1.1\r\nHost: any.name\r\nConnection: close\r\n\r\n")
             answer = b"".join(iter(lambda: client.recv(4096), b""))
 
         assert answer.startswith(b"HTTP/1.1 200")
@@ -210,5 +211,5 @@ def test_address_that_is_none_is_refused(listen: str) -> None:
 def test_url_is_one_a_browser_takes() -> None:
     """With the port that was given, brackets around IPv6."""
     with serving("[::1]:0") as six, serving() as four:
-        assert six.url == f"http://[::1]:{six.port}/"
-        assert four.url == f"http://127.0.0.1:{four.port}/"
+        assert six.url == f"http://[::1]:{port_of(six)}/"
+        assert four.url == f"http://127.0.0.1:{port_of(four)}/"

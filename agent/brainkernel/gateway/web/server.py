@@ -24,7 +24,7 @@ END_S = 2
 
 
 class HttpServer:
-    """Serves on `address:port`, and at a Unix socket if one is named, until closed."""
+    """Serves on `address:port`, at a Unix socket, or both, until closed."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class HttpServer:
         say: Callable[[str], None],
     ) -> None:
         """Bind; clients wait until `start`. Raises OSError when it cannot listen there, ValueError for a bad address."""
-        tcp = listen_tcp(listen)
-        self._sockets = [tcp, *([listen_unix(unix_socket)] if unix_socket else [])]
-        self.url = url_of(tcp)
-        self.port = int(tcp.getsockname()[1])
-        guard = Guard(app=application(sources, token), token=token, only_loopback=is_loopback(tcp), say=say)
+        tcp = listen_tcp(listen) if listen else None
+        self._sockets = [*([tcp] if tcp else []), *([listen_unix(unix_socket)] if unix_socket else [])]
+        self.url = url_of(tcp) if tcp else ""
+        self.place = self.url or f"unix:{unix_socket}:/"  # for people
+        guard = Guard(app=application(sources, token), token=token, only_loopback=tcp is None or is_loopback(tcp), say=say)
         config = uvicorn.Config(
             guard,
             http=Connection,
