@@ -37,6 +37,7 @@ _FILES = (
     ("/etc/credstore/brainkernel.http-token", "the token that the dashboard and the metrics ask for; mode 0600"),
     ("/etc/default/brainkernel-gateway", "environment of the gateway: OLLAMA_HOST, GROQ_BASE_URL"),
     ("/var/lib/brainkernel/state.db", "decisions, baselines, verdicts"),
+    ("/var/lib/brainkernel/versions/", "kept versions of policy, rules and models; current.json says which one is in force"),
     ("/var/lib/brainkernel/ledger", "what is limited and what was there before; `release --all` needs nothing else"),
     ("/run/brainkernel/control.sock", "where the commands ask the daemon; the group brainkernel may read"),
 )
