@@ -24,6 +24,7 @@ from brainkernel.pausing import Switch
 from brainkernel.report import Report
 from support.nouns import a_standing, a_suspect, a_symptom, a_verdict
 from support.stores import Opened, opened
+from support.versions import LEARNED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,11 +145,10 @@ def test_what_people_said_on_day_one_decides_on_day_three(tmp_path: Path) -> Non
     assert others == [False] * 10
 
 
-def test_alert_takes_back_what_was_learned_and_leaves_it_so(tmp_path: Path) -> None:
+def test_alert_takes_the_latest_change_back_and_leaves_it_so(tmp_path: Path) -> None:
     """Whichever alerts fire, how often ever: one version back; and it stays when they resolve."""
     with a_host(tmp_path) as host:
-        a_day_of_feedback(host)
-        host.pass_days(0.1)
+        host.improving.versioning.propose(LEARNED, "learned")
         said: list[str] = []
         actions = AgentActions({ActionName.ROLLBACK_TO_PREVIOUS_VERSION: host.improving.taking_back}, host.ground.figures, said.append)
         rules = [AlertRule(name=name, severity=Severity.CRITICAL, actions=()) for name in ("wrong", "more_wrong")]
@@ -162,9 +162,32 @@ def test_alert_takes_back_what_was_learned_and_leaves_it_so(tmp_path: Path) -> N
         assert said[0] == "alert wrong: rollback_to_previous_version: version 1 is in force, rolled back from version 2"
         assert said[1].endswith("version 1 stays in force; `brainkernel rollback 2` takes 2 up again")
         assert "is left so" in said[2]
-        assert not host.objects(renderer(0))
         assert host.improving.arms.current.number == 1
         assert [(e.deed, e.uid) for e in host.store.store.audit.page(1)] == [("version", None)]
+
+
+def test_alert_does_not_lead_back_to_what_was_worse(tmp_path: Path) -> None:
+    """The figures of the day are those of the version before, which was mended; but what gets worse still is taken back."""
+    with a_host(tmp_path) as host:
+        a_day_of_words(host, wrong=9)
+        host.improving.versioning.propose(LEARNED, "learned")
+        at_once = host.improving.taking_back.do()
+        a_day_of_words(host, wrong=1)
+        host.pass_days(0.1)
+        better = host.improving.arms.current.number
+        for _ in range(3):
+            a_day_of_words(host, wrong=20)
+        host.pass_days(0.1)
+
+    assert at_once == "it stays, since the version before did worse: 45 % of its limits wrong (26-66), now too little is known (0 words)"
+    assert better == 2
+    assert "version 1 in force: rolled back from version 2" in host.listener.told
+
+
+def a_day_of_words(host: Host, *, wrong: int) -> None:
+    """Twenty words about limits."""
+    for number in range(20):
+        host.judging.said(host.decided(indexer(number)), Feedback(time_ns=host.store.clock.wall_ns(), good=number >= wrong, uid=0))
 
 
 def test_figures_of_a_version_are_those_of_its_own_decisions(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from brainkernel.versioning import answering
 from brainkernel.versioning.offline import files_of
 from brainkernel.versioning.shelf import Shelf
 from brainkernel.versioning.source import Places
+from brainkernel.versioning.takingback import TakingBack
 from brainkernel.versioning.trial import Tally, Trial, wrong_by_version
 from brainkernel.versioning.versioning import Outward, Versioning
 
@@ -52,6 +53,7 @@ class Improving:
         )
         self.tally = Tally()
         self._judgements = store.judgements
+        self._taking_back = TakingBack(self.versioning, self.wrong_limits, ground.clock)
         self._trial = Trial(self.versioning, store.judgements.all, ground.clock)
 
     def judged(self, decision: Decision, judgement: Judgement) -> None:
@@ -62,12 +64,13 @@ class Improving:
     @property
     def taking_back(self) -> Deed:
         """What an alert may do about the latest change."""
-        return Deed(self.versioning.after_alert, self.versioning.alert_over)
+        return Deed(self._taking_back.do, self._taking_back.undo)
 
     def tick(self) -> None:
         """Once per sample."""
         self.versioning.tick()
         self._trial.tick()
+        self._taking_back.tick()
         self.learner.tick()
 
     def decide(self, decide: Decide) -> Decide:

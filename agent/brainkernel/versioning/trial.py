@@ -71,6 +71,16 @@ def text_of(rate: Rate | None) -> str:
     return f"{100 * rate.value:.0f} % of its limits wrong ({100 * rate.low:.0f}-{100 * rate.high:.0f})"
 
 
+def is_no_way_back(previous: Rate | None, current: Rate | None) -> bool:
+    """Whether the version before is known to be worse: an alert about wrong limits must not lead back to it.
+
+    So it is when a person has just mended what the figures of the last day still show.
+    """
+    if previous is None or previous.value is None or previous.value <= WRONG_MAX:
+        return False
+    return current is None or current.value is None or current.value < previous.value
+
+
 class Trial:
     """Looks after a canary once a minute."""
 
