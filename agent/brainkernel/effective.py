@@ -135,6 +135,6 @@ def decoded(name: str, data: bytes, schema: type[T]) -> T:
     """Read a file of a version. Raises ConfigError, as for one of a newer agent."""
     try:
         return msgspec.json.decode(data, type=schema)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         msg = f"{name}: {error}"
         raise ConfigError(msg) from None

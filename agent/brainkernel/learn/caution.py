@@ -51,7 +51,7 @@ class Caution:
         """Read what `encoded` wrote. Raises ConfigError for what is damaged, infinite or not a number."""
         try:
             kept = msgspec.json.decode(data, type=CautionFile)
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             msg = f"{where}: not what was learned of limits ({error})"
             raise ConfigError(msg) from None
         for trait, weights in kept.weights.items():

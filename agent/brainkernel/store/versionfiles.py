@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _MANIFEST, _POINTER = "manifest.json", "current.json"
 _UNFINISHED = ".new"
 _DIGEST_BYTES = 12
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)  # what damaged JSON makes msgspec raise
 
 Number = Annotated[int, Meta(ge=1)]
 
@@ -96,7 +97,7 @@ class VersionFiles:
         """Every version whose manifest can be read, oldest first."""
         found = []
         for folder in self._folders():
-            with suppress(OSError, msgspec.MsgspecError):
+            with suppress(OSError, *_UNREADABLE):
                 found.append(msgspec.json.decode((folder / _MANIFEST).read_bytes(), type=Manifest))
         return sorted(found, key=lambda manifest: manifest.number)
 
@@ -144,7 +145,7 @@ class VersionFiles:
             return msgspec.json.decode(path.read_bytes(), type=Pointer)
         except FileNotFoundError:
             return None
-        except (OSError, msgspec.MsgspecError) as error:
+        except (OSError, *_UNREADABLE) as error:
             msg = f"{path}: cannot be read: {error}"
             raise StoreError(msg) from None
 

@@ -48,6 +48,7 @@ def test_caution_lets_pass_what_was_right_and_what_nobody_spoke_of() -> None:
         b'{"weights": {"-1": [1, 0]}}',
         b'{"weights": {"1": [1]}}',
         b'{"weight": {}}',
+        b'{"weights\xff": {}}',
         b"[" * 100_000,
     ],
 )

@@ -75,7 +75,9 @@ def test_damaged_file_is_found(tmp_path: Path, harm: Callable[[Path], object]) -
         files.contents_of(manifest)
 
 
-@pytest.mark.parametrize("garbage", [b"", b"{", b'{"number": 0}', b"\xff" * 100, b"[]", b'{"number":1,"since_ns":NaN}'])
+@pytest.mark.parametrize(
+    "garbage", [b"", b"{", b'{"number": 0}', b"\xff" * 100, b'{"number\xff": 1}', b"[]", b'{"number":1,"since_ns":NaN}']
+)
 def test_pointer_that_cannot_be_read_says_so(tmp_path: Path, garbage: bytes) -> None:
     """It is an error of its own, not the same as no pointer."""
     files = opened(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,8 @@ from brainkernel.model import Category
 from brainkernel.store import versionfiles
 from brainkernel.versioning.source import CAUTION, MODEL
 from brainkernel.versioning.trial import Trial
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.interrupted import KilledError, interrupted
 from support.versions import LEARNED, Etc, index_is
 
@@ -108,6 +111,35 @@ def test_pointer_that_is_lost_is_made_anew(etc: Etc) -> None:
 
     assert etc.start().arms.current.number == 2
     assert "which version was in force is not known" in etc.told[-2]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_damage_anywhere_never_stops_the_agent(data: st.DataObject) -> None:
+    """Any files cut, changed, emptied or removed: it starts, says so, and decides by the files' rules or an earlier version's."""
+    with TemporaryDirectory() as directory:
+        etc = Etc(Path(directory))
+        versioning = etc.start()
+        versioning.propose(LEARNED, "learned")
+        etc.write_rule("index", "service")
+        versioning.follow(versioning.read())
+        files = sorted(file for file in etc.files.directory.rglob("*") if file.is_file())
+        for file in data.draw(st.lists(st.sampled_from(files), min_size=1, max_size=4, unique=True)):
+            content = file.read_bytes()
+            cut = data.draw(st.integers(0, len(content) - 1))
+            harm = data.draw(st.sampled_from(["cut", "flip", "remove", "garbage"]))
+            if harm == "remove":
+                file.unlink()
+            else:
+                flipped = bytes([content[cut] ^ data.draw(st.integers(1, 255))])
+                file.write_bytes(
+                    {"cut": content[:cut], "flip": content[:cut] + flipped + content[cut + 1 :], "garbage": b"\xff\x00{"}[harm]
+                )
+
+        versioning = etc.start()
+
+        assert index_is(versioning) in (Category.SERVICE, Category.BACKGROUND)
+        assert versioning.arms.current.number == etc.start().arms.current.number
 
 
 def test_nothing_left_begins_anew(etc: Etc) -> None:
