@@ -49,7 +49,7 @@ def main() -> int:
     began = time.monotonic()
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         ours, theirs = pool.map(live, (arguments.seed, arguments.seed), (True, False))
-    found = [*ours.checks, *checks.learning(ours.learned_in, theirs.learned_in)]
+    found = [*ours.checks, *checks.learning(ours.days[0], ours.learned_in, theirs.learned_in)]
     for check in found:
         print(f"{'ok' if check.met else 'FAILED':<8}{check.name}: {check.text}")
     print(

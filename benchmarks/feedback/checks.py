@@ -122,11 +122,12 @@ def learned_in(run: Run) -> Truth:
     return truth_of(run, *(day * DAY_S for day in LEARNED_DAYS))
 
 
-def learning(ours: Truth, theirs: Truth) -> Iterator[Check]:
-    """Wrong limits with learning, against the same week without; and that it did not get there by limiting nobody."""
+def learning(first_day: Truth, ours: Truth, theirs: Truth) -> Iterator[Check]:
+    """Wrong limits with learning, against the first day and the same week without; and that it did not limit nobody instead."""
     text = f"{ours.wrong_limits} of {ours.limits} limits wrong on days {LEARNED_DAYS[0] + 1} to {LEARNED_DAYS[1]}, without learning "
-    text += f"{theirs.wrong_limits} of {theirs.limits}"
-    yield Check("learning halves the wrong limits, at least", 2 * ours.wrong_limits <= theirs.wrong_limits, text)
+    text += f"{theirs.wrong_limits} of {theirs.limits}; on the first day {first_day.wrong_limits} of {first_day.limits}"
+    of_the_first = 2 * ours.share(Measure.FALSE_POSITIVE) <= first_day.share(Measure.FALSE_POSITIVE)
+    yield Check("learning halves the wrong limits, at least", of_the_first and 2 * ours.wrong_limits <= theirs.wrong_limits, text)
     right, right_before = ours.limits - ours.wrong_limits, theirs.limits - theirs.wrong_limits
     text = f"{right} right limits in that time, without learning {right_before}"
     yield Check("learning keeps the right limits", RIGHT_KEPT * right_before <= right, text)
