@@ -51,6 +51,7 @@ def test_every_view_draws_and_fits(server: HttpServer, page: Page, width: int, d
 
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), view
         assert page.evaluate("document.querySelector('nav a[aria-current]').dataset.page") == view
+        assert page.evaluate("document.querySelector('nav a[aria-current]').getBoundingClientRect().right <= innerWidth + 1"), view
         assert page.evaluate("document.querySelectorAll('.card').length == document.querySelectorAll('.card a.behind[href]').length"), view
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
 

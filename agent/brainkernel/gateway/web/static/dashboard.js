@@ -109,8 +109,12 @@ function render() {
   const view = VIEWS.find((one) => one.id === page);
   document.title = `${view ? view.title : id ? `Decision ${id}` : 'Decisions'} · BrainKernel`;
   for (const link of document.querySelectorAll('nav a')) {
-    if (link.dataset.page === page) link.setAttribute('aria-current', 'page');
-    else link.removeAttribute('aria-current');
+    if (link.dataset.page !== page) {
+      link.removeAttribute('aria-current');
+    } else {
+      link.setAttribute('aria-current', 'page');
+      link.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    }
   }
   range.disabled = !view;
   if (view) showView(view, query);
