@@ -8,6 +8,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from brainkernel.gate.baseline import Baseline, BurstMeter, Digest, digest_of
+from brainkernel.gate.lineage import is_ordinary
 from brainkernel.model import Evidence, Exec, Identity, Mark, Program, Reason, ReasonCode, Suspect
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Gate:
         return suspect_of(event, reasons)
 
     def _reasons(self, event: Exec, identity: Identity, shape: Digest | None) -> tuple[Reason, ...]:
-        novelty = self._baseline.novelty_of(identity, shape)
+        novelty = None if is_ordinary(event) else self._baseline.novelty_of(identity, shape)
         odd = next((m for m in _ODD_MARKS if m in event.marks), None) if novelty else None
         marked = Reason(ReasonCode.MARKED, f"runs from a {odd.value.replace('_', ' ')}") if odd else None
         return tuple(r for r in (novelty, marked, self._bursts.reason_of(event)) if r is not None)
