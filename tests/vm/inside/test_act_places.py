@@ -84,7 +84,7 @@ def test_a_users_manager_that_does_not_answer_holds_up_nothing() -> None:
         output_of(*user, "systemd-run", "--user", "--quiet", "--collect", "--unit=act-batch", "-p", "StandardOutput=null", str(HOG))
         group = output_of(*user, "systemctl", "--user", "show", "-P", "ControlGroup", "act-batch.service")
         (hog,) = hogs_in(ROOT / group.lstrip("/"))
-        stopped = [pid for pid in _all_pids() if exe_of(pid) == "/usr/bin/dbus-daemon" and _uid_of(pid) == 1000]
+        stopped = [pid for pid in _all_pids() if exe_of(pid) == "/usr/lib/systemd/systemd" and _uid_of(pid) == 1000]
         assert stopped
         for pid in stopped:
             os.kill(pid, signal.SIGSTOP)
