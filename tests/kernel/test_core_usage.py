@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,7 +35,10 @@ os._exit(0)
 def ended(witness: Witness, code: str) -> tuple[Exit, struct_rusage]:
     """Run Python code to its end; the exit that was reported and what wait4(2) says."""
     pid = os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", code], dict(os.environ))
-    usage = os.wait4(pid, 0)[2]
+    while not (waited := os.wait4(pid, os.WNOHANG))[0]:  # looking meanwhile: others may fill the ring
+        witness.drain()
+        time.sleep(0.01)
+    usage = waited[2]
     return wait_until("the exit", lambda: witness.exits_of(pid))[0], usage
 
 
@@ -51,7 +55,10 @@ def test_exit_tells_how_long_the_process_waited_for_a_cpu(watch: Callable[..., W
     """Beside another that wants the same CPU it stands in the run queue about as long as it runs."""
     cpu = min(os.sched_getaffinity(0))
     pinned = f"import os\nos.sched_setaffinity(0, [{cpu}])\n"
-    with subprocess.Popen([sys.executable, "-S", "-c", f"{pinned}while True: pass"]) as rival:
+    rivalry = f"{pinned}os.write(1, b'!')\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-S", "-c", rivalry], stdout=subprocess.PIPE) as rival:
+        assert rival.stdout is not None
+        rival.stdout.read(1)
         try:
             exit_, _ = ended(watch(all_events=True), pinned + BURN)
         finally:

