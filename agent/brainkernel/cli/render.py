@@ -87,7 +87,7 @@ def status_lines(status: Status, style: Style) -> list[str]:
         ("llm", f"{llm} ({status.llm.reason})" if status.llm.reason else llm),
         *([("strategy", strategy_text(status.strategy))] if status.strategy else []),
         *([("exam", status.llm.exam)] if status.llm.exam else []),
-        *([("metrics", status.listening)] if status.listening else []),
+        *([("web", status.listening)] if status.listening else []),
     ]
     lines = [f"{style.paint(f'{name:<9}', 'bold')}{shown(text)}" for name, text in rows]
     lines += ["", *count_lines(status.counts)]

@@ -251,7 +251,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     llm: LlmUse
     counts: Counts
     stages: tuple[StageFigures, ...] = ()
-    listening: str = ""  # where the gateway serves metrics
+    listening: str = ""  # where the gateway serves the dashboard and metrics
     notices: tuple[str, ...] = ()  # what does not work and what to do, in sentences: cgroup v1, database in memory ...
     resident_bytes: int = 0
     quality: tuple[QualityFigure, ...] = ()
