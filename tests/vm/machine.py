@@ -68,7 +68,7 @@ class Machine:
         return [
             *("setpriv", "--pdeathsig", "KILL"),  # killed with us, even by kill -9
             *("qemu-system-x86_64", *processor, "-M", "q35", "-m", str(MEMORY_MIB), "-smp", str(CPUS), "-nic", "none"),
-            *("-display", "none", "-no-reboot", "-serial", serial, *([] if interactive else ["-monitor", "none"])),
+            *("-display", "none", "-serial", serial, *([] if interactive else ["-monitor", "none"])),
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
             *("-drive", f"file={self.image.disk},if=virtio,format=raw,snapshot=on"),
             *(word for disk in (self.payload, *self.more_disks) for word in ("-drive", f"file={disk},if=virtio,format=raw,snapshot=on")),

@@ -40,7 +40,7 @@ _AGENT = (  # what the agent's package depends on or recommends: the VM has no n
     "python3-requests-oauthlib",
     "python3-yaml",
 )
-_INSTRUMENTS = ("bpftool", "iproute2")
+_INSTRUMENTS = ("bpftool", "iproute2", "prometheus")
 _LOAD = ("cron", "gcc", "make", "stress-ng")
 
 
@@ -55,6 +55,7 @@ class Recipe:
     commands: tuple[str, ...] = (
         "useradd --create-home --shell /bin/bash alice",
         "systemctl enable payload.service",
+        "systemctl mask prometheus.service",  # a test starts it
     )
     disk_mib: int = 4096  # a sparse file: about 700 MiB are written
 

@@ -8,24 +8,30 @@ import shutil
 import site
 import subprocess
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vm.inside.agent import CONFIG, CONFIG_DIR, RULES, STATE_DIR
+from vm.inside.agent import CONFIG, CONFIG_DIR, QUOTA_PCT, RULES, STATE_DIR
 from vm.inside.systemd import property_of
+from vm.inside.units import a_victim
 from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from vm.inside.hogs import Hog
+
 PACKAGE = "brainkernel-agent"
 DAEMON, GATEWAY = "brainkernel.service", "brainkernel-gateway.service"
 COMMAND = "/usr/bin/brainkernel"
 LOCAL_CONFIG = CONFIG_DIR / "conf.d" / "50-local.toml"
+TEST_RULES = CONFIG_DIR / "rules.d" / "test.yaml"
 METRICS_URL = "http://127.0.0.1:9750/metrics"
-START_S = 90.0  # under emulation
+START_S = 180.0  # under emulation, beside others
+LIMITED_WITHIN_S = 120.0  # what was judged while observing is judged again after half a minute, not at the reload
 _FOLDER = Path("/payload/deb")
 # What lets the other tests run the checkout: it must not help the package.
 _CHECKOUT = (Path(site.getsitepackages()[0], "payload.pth"), Path("/usr/local/bin/brainkernel"))
@@ -52,11 +58,22 @@ def another_version(version: str, scratch: Path) -> Path:
     return deb
 
 
-@contextmanager
-def alone() -> Iterator[None]:
-    """Keep the checkout out of sight, and what other tests of the agent left."""
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """The package is there. `before`: the traces of a host without it."""
+
+    before: frozenset[str]
+
+
+def clean() -> None:
+    """Remove what tests of the checkout have left."""
     for folder in (CONFIG_DIR, STATE_DIR):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def checkout_hidden() -> Iterator[None]:
+    """Keep the checkout out of sight of what systemd and the shell start."""
     for file in _CHECKOUT:
         file.rename(file.with_suffix(".aside"))
     try:
@@ -66,19 +83,37 @@ def alone() -> Iterator[None]:
             file.with_suffix(".aside").rename(file)
 
 
-@contextmanager
-def installed() -> Iterator[None]:
-    """Install the package on a host that never saw the agent, and wait for both services; purge it at the end."""
-    deb = the_deb()
+def install() -> None:
+    """Install the package and wait for both services."""
+    dpkg("-i", str(the_deb()))
+    wait_until(lambda: active(DAEMON) and active(GATEWAY), "both services", within_s=START_S)
+
+
+def purge() -> None:
+    """Take the package away, however far it got."""
+    subprocess.run(["dpkg", "--purge", PACKAGE], check=False, capture_output=True)
+
+
+def forget_all() -> None:
+    """Start the daemon with the default configuration and without any memory: what another test did is not known."""
+    output_of("systemctl", "daemon-reload")  # a test may have taken a drop-in away
+    output_of("systemctl", "stop", DAEMON)
+    for file in (LOCAL_CONFIG, TEST_RULES, *STATE_DIR.glob("state.db*")):
+        file.unlink(missing_ok=True)
+    subprocess.run(["systemctl", "reset-failed"], check=False)
+    output_of("systemctl", "start", DAEMON)
+    wait_until(lambda: active(DAEMON), "the daemon", within_s=START_S)
+
+
+def wait_for_the_limit(hog: Hog) -> None:
+    """See the hog limited while somebody suffers from it; what the agent thought of it if it is not."""
     try:
-        dpkg("-i", str(deb))
-        wait_until(lambda: active(DAEMON) and active(GATEWAY), "both services", within_s=START_S)
-        yield
-    except Exception as error:
-        error.add_note(journal()[-8000:])
+        with a_victim():
+            wait_until(lambda: hog.quota_pct == pytest.approx(QUOTA_PCT), "a quota on the hog", within_s=LIMITED_WITHIN_S)
+    except AssertionError as error:
+        error.add_note(output_of(COMMAND, "list", "--limit", "20"))
+        error.add_note(journal()[-6000:])
         raise
-    finally:
-        subprocess.run(["dpkg", "--purge", PACKAGE], check=False, capture_output=True)
 
 
 def dpkg(*arguments: str) -> str:
@@ -95,7 +130,7 @@ _PATH = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 
 def configure_to_enforce() -> None:
     """Write what the tests' rules and limits need, and let the daemon follow it. A limit stands although nobody suffers any more."""
-    (CONFIG_DIR / "rules.d" / "test.yaml").write_text(RULES)
+    TEST_RULES.write_text(RULES)
     LOCAL_CONFIG.write_text(CONFIG + '\n[policy]\nlease_s = 900\n\n[agent]\nmode = "enforce"\n')
     output_of("systemctl", "reload", DAEMON)
     wait_until(lambda: status()["mode"] == "enforce", "the new mode")
