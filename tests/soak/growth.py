@@ -32,8 +32,9 @@ class Sample:
 
 
 # How much more of each the last third of a soak may have than the second. Memory: on its way to its bound of 65,536 pairs of
-# program and parent, half of which a database can hold, the gate's table is made anew once, twice as large (9.5 MiB).
-MAY_GROW = Sample(resident_bytes=12 * MIB, descriptors=1, threads=1, map_entries=64, cache_entries=CACHES_HOLD, disk_bytes=2 * MIB)
+# program and parent, half of which a database can hold, the gate's table is made anew once, twice as large (9.5 MiB). Disk: figures
+# over time are kept by the minute for longer than a week, and take 64 MiB at most (store/series.py).
+MAY_GROW = Sample(resident_bytes=12 * MIB, descriptors=1, threads=1, map_entries=64, cache_entries=CACHES_HOLD, disk_bytes=8 * MIB)
 
 
 def sample_of(pid: int, folder: Path) -> Sample:
