@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from brainkernel.clock import SystemClock
+from brainkernel.clock import SimulatedClock, SystemClock
 from brainkernel.daemon import Daemon, Watched, beat_interval_s
 
 if TYPE_CHECKING:
@@ -101,6 +101,37 @@ def test_daemon_reloads_and_pauses_on_their_signals() -> None:
 
     assert {"reload", "pause"} <= set(work.calls)
     assert work.calls[-2:] == ["release_all", "close"]
+
+
+class Dozing(Work):
+    """Sleeps for eight hours in its first tick, and stops after some short turns."""
+
+    clock: SimulatedClock
+    daemon: Daemon
+    turns = 0
+
+    def tick(self) -> None:
+        super().tick()
+        if self.calls.count("tick") == 1:
+            self.clock.now_boot_ns += 8 * 3600 * 10**9
+
+    def between(self) -> float:
+        self.clock.now_boot_ns += 10**8
+        self.turns += 1
+        if self.turns == 5:
+            self.daemon.stop()
+        return 0.0
+
+
+def test_daemon_makes_up_for_no_ticks_after_a_suspend() -> None:
+    """Eight hours asleep are no burst of work: the next tick is due an interval after waking."""
+    work = Dozing()
+    work.clock = SimulatedClock(now_boot_ns=10**12)
+    work.daemon = Daemon(work, work.clock, tick_interval_s=1.0)
+
+    work.daemon.run()
+
+    assert (work.turns, work.calls.count("tick")) == (5, 1)
 
 
 def test_daemon_releases_when_its_work_breaks() -> None:
