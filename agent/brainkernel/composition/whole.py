@@ -124,18 +124,18 @@ class Whole:
             earlier=self.store.judgements.all(),
         )
         judging.strategist.table = SETTINGS | self.strategy.settings
-        judging.labels = self._labels(self.ground.config)
+        judging.labels = self._labels(self.ground.config, Labels())
         for result in self.store.exams.all()[-1:]:
             judging.examined(result)
         return judging
 
-    # A labels file that cannot be read costs the figures of quality one source, and nothing else.
-    def _labels(self, config: Config) -> Labels:
+    # A labels file that cannot be read leaves the labels of before, and costs nothing else.
+    def _labels(self, config: Config, before: Labels) -> Labels:
         try:
             return read_labels(Path(config.quality.labels_file) if config.quality.labels_file else None)
         except ConfigError as error:
-            self.ground.notice(f"no labels: {error}")
-            return Labels()
+            self.ground.notice(f"the labels are not read: {error}")
+            return before
 
     def _measuring(self) -> Measuring:
         return Measuring(
@@ -375,7 +375,7 @@ class Whole:
         self.tiers.configure(config)
         self.gate.config = config.gate
         self.judging.configure(config)
-        self.judging.labels = self._labels(config)
+        self.judging.labels = self._labels(config, self.judging.labels)
         self.judging.strategist.table = SETTINGS | effective.strategy.settings
         self.oversight.follow(self.strategy, effective.strategy)
         self.strategy = effective.strategy
