@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from brainkernel.gateway.web.token import Token
 from brainkernel.metrics import METRICS, Figures, MetricKind
 from support.gateway_process import PATIENCE_S, daemon_end, fetched, gateway
 from support.prometheus import prometheus
+from support.web_server import port_of, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +139,19 @@ def test_every_query_of_grafana_has_an_answer(scraped: Prometheus, place: str, e
     values = until(lambda: scraped.values(expression))
 
     assert [v for v in values if math.isfinite(v)], place
+
+
+@pytest.mark.parametrize(("word", "health"), [("0123456789abcdef-the-word", "up"), ("another-word-of-somebody", "down")])
+def test_prometheus_shows_the_token_that_is_asked_for(tmp_path: Path, word: str, health: str) -> None:
+    """As docs/operating.md has it (authorization: credentials_file); with a wrong one it gets nothing."""
+    with (
+        serving(token=Token("0123456789abcdef-the-word")) as server,
+        prometheus(tmp_path, f"127.0.0.1:{port_of(server)}", word) as scraping,
+    ):
+        (target,) = until(lambda: [t for t in scraping.api("targets")["activeTargets"] if t["health"] != "unknown"])
+
+    assert target["health"] == health
+    assert health == "up" or "401" in target["lastError"]
 
 
 def test_dashboards_are_what_views_make() -> None:

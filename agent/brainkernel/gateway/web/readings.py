@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from brainkernel.metrics import Metric
 
 TIMEOUT_S = 3.0
-TRIES, PAUSE_S = 5, 0.3  # the daemon answers a burst, then a few a second: who comes later waits
+TRIES, PAUSE_S = 8, 0.3  # the daemon answers a burst, then a few a second: who comes later waits
 NAMES_MAX_ASKED, POINTS_MAX_ANSWERED = 32, 4_000  # of one question to the daemon
 NAMES_MAX = 96  # of one answer to a browser
 POINTS = 360  # over the width of a plot
