@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NS_PER_S = 1_000_000_000
 # Each lease in succession is twice as long, so that a job that never ends is not let loose every minute ...
 LEASE_DOUBLINGS_MAX = 4  # ... but after 16 leases' time at the latest it is tried with less.
+RENEWALS_MAX = 15  # the harm may be others' by now: then, too, it is tried with less
 _DECIDE_BEFORE_NS = 5 * NS_PER_S  # a lease ends; slower than any tick, so that `act` does not end it first
 _CALM = 0.5  # of the thresholds of harm: peace is less than this, so that nothing flaps at the edge
 
@@ -33,6 +34,7 @@ class Held:
     lease_ns: int
     descended: bool = False  # the last move was a step down
     returns: int = 0  # how often the harm came back after one
+    renewals: int = 0  # of this step
 
 
 class Move(enum.Enum):
@@ -54,9 +56,10 @@ def next_move(held: Held, now_ns: int, *, steps: int, harm: bool, calm: bool, he
             return Move.GIVE_UP
     if now_ns < held.expires_ns - min(_DECIDE_BEFORE_NS, held.lease_ns // 4):
         return Move.STAY
-    if not calm and helped:
+    tried_out = held.renewals >= RENEWALS_MAX
+    if not calm and helped and not tried_out:
         return Move.RENEW
-    return Move.DOWN if calm and held.step > 0 else Move.STAY
+    return Move.DOWN if held.step > 0 and (calm or tried_out) else Move.STAY
 
 
 def moved(held: Held, move: Move, now_ns: int) -> Held:
@@ -70,6 +73,7 @@ def moved(held: Held, move: Move, now_ns: int) -> Held:
         expires_ns=now_ns + (held.lease_ns << min(returns, LEASE_DOUBLINGS_MAX)),
         descended=move is Move.DOWN or (held.descended and move is not Move.UP),
         returns=returns,
+        renewals=held.renewals + 1 if move is Move.RENEW else 0,
     )
 
 

@@ -46,6 +46,9 @@ def move(limit: Held, at_s: float, *, harm: bool = False, calm: bool | None = No
         (held(step=2), 56, {"harm": True, "helped": True}, Move.RENEW),
         (held(step=2), 56, {"calm": False, "helped": True}, Move.RENEW),  # neither harm nor peace: nothing flaps
         (held(step=2), 56, {"calm": False, "helped": False}, Move.STAY),
+        (held(step=2, renewals=15), 56, {"calm": False, "helped": True}, Move.DOWN),  # the harm may be others' by now
+        (held(step=0, renewals=15), 56, {"harm": True, "helped": True}, Move.UP),
+        (held(step=0, renewals=15), 56, {"calm": False, "helped": True}, Move.STAY),
     ],
 )
 def test_the_next_move_is_that_of_the_table(limit: Held, at_s: float, facts: dict[str, Any], expected: Move) -> None:
@@ -76,6 +79,14 @@ def test_peace_that_did_not_last_is_believed_later_the_next_time() -> None:
         leases.append((limit.expires_ns - now_ns) // MINUTE_NS)
 
     assert leases == [2, 4, 8, 16, 16, 16, 16]
+
+
+def test_renewals_are_those_of_one_step() -> None:
+    """Counted from each move on."""
+    limit = moved(moved(held(step=1), Move.RENEW, 0), Move.RENEW, 0)
+
+    assert limit.renewals == 2
+    assert moved(limit, Move.DOWN, 0).renewals == moved(limit, Move.UP, 0).renewals == 0
 
 
 def test_a_first_climb_is_no_return() -> None:
