@@ -8,11 +8,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 from brainkernel.asking import Asking
-from brainkernel.classify.tiers import CacheTier
+from brainkernel.classify.model import LocalModel, ModelTier
+from brainkernel.classify.ruleset import RuleSet
+from brainkernel.classify.tiers import CacheTier, RulesTier
 from brainkernel.cli.render import status_lines
 from brainkernel.cli.terminal import Style
-from brainkernel.config import Llm
+from brainkernel.composition.ground import Ground, Paths
+from brainkernel.composition.tiers import Tiers
+from brainkernel.config import Config, Llm
+from brainkernel.effective import Arms, Effective, Standards
 from brainkernel.gateway.llm.prompt import PROMPT_VERSION
 from brainkernel.link.asker import Asker
 from brainkernel.link.control import LlmUse
@@ -20,14 +26,17 @@ from brainkernel.link.frames import FrameBuffer, decode, frame_of
 from brainkernel.link.messages import Answers, Ask, Hello, ProposedVerdict, Usage
 from brainkernel.metrics import Figures
 from brainkernel.model import Category, ExamResult, Tier, Verdict
+from brainkernel.report import Everybody
 from support.control_side import STATUS
 from support.nouns import SECOND_NS, a_suspect
 from support.stores import opened
+from support.versions import EMPTY_KNOWLEDGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from brainkernel.model import Suspect
     from support.stores import Opened
 
 PASSED = ExamResult(backend="ollama", model="wise:1b", prompt_version=PROMPT_VERSION, time_ns=1, passed=True, asked=244)
@@ -132,6 +141,27 @@ def test_configuration_may_trust_a_model_in_spite_of_its_exam(tmp_path: Path) ->
     with a_room(tmp_path, Llm(may_act=True), FAILED) as room:
         assert room.verdict().may_act
         assert room.asking.use().exam.endswith("they may limit all the same, by llm.may_act")
+
+
+@pytest.mark.parametrize(("results", "teaches"), [((), False), ((FAILED,), False), ((PASSED,), True)])
+def test_only_what_passed_its_exam_teaches(tmp_path: Path, results: tuple[ExamResult, ...], teaches: bool) -> None:
+    """The local model learns from no other's verdicts, also where the configuration lets those limit."""
+    learned: list[Suspect] = []
+    with opened(tmp_path / "state") as store:
+        for result in results:
+            store.store.exams.save(result)
+        ground = Ground(Config(llm=Llm(may_act=True)), Paths(state_dir=tmp_path, runtime_dir=tmp_path), store.clock, Everybody(()))
+        effective = Effective(
+            standards=Standards(config=ground.config),
+            rules=RulesTier(RuleSet((), EMPTY_KNOWLEDGE)),
+            model=ModelTier(LocalModel(), EMPTY_KNOWLEDGE),
+        )
+        tiers = Tiers(ground, store.store, Arms(effective), lambda suspect, _verdict: learned.append(suspect))
+        with closing(tiers.asker):
+            verdict = Verdict(category=Category.BACKGROUND, confidence=0.9, tier=Tier.LLM, reason="r", model="ollama/wise:1b", may_act=True)
+            tiers._remember(a_suspect(), verdict)
+
+    assert bool(learned) is teaches
 
 
 def test_kept_verdict_may_only_what_its_model_may_today(tmp_path: Path) -> None:
