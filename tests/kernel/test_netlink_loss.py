@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from brainkernel.sense.netlink import NetlinkLoader
 from support.kernel import Witness, wait_until
 from support.loaders import open_witness
@@ -54,3 +55,19 @@ def lost_and_next(witness: Witness) -> KernelCounters | None:
         witness.drain()
     counters = counters_of(witness)
     return counters if counters.failures.get("ring_full") else None
+
+
+def test_netlink_opens_where_it_may_not_move_over_the_cpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service's filter for system calls costs the count of losses before the first event of a CPU, and nothing else."""
+
+    def forbidden(_pid: int, _cpus: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    with open_witness("netlink") as observe:
+        witness = observe(all_events=True)
+        monkeypatch.undo()
+        pid = os.posix_spawn(_TRUE, [_TRUE], {})
+        os.waitpid(pid, 0)
+
+        assert wait_until("its end", lambda: witness.exits_of(pid))

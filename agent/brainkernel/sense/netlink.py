@@ -6,6 +6,7 @@ into a process that must have none of them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -106,7 +107,8 @@ class NetlinkLoader(StreamLoader):
         except OSError:
             return  # the first event of each CPU will do
         finally:
-            os.sched_setaffinity(0, cpus)
+            with contextlib.suppress(OSError):  # a filter for system calls may forbid it, then nothing was moved
+                os.sched_setaffinity(0, cpus)
 
     def _end(self) -> None:
         if self._socket is not None:
