@@ -154,6 +154,39 @@ def test_trend_is_drawn_into_the_future_and_anomalies_are_marked(server: HttpSer
     assert page.problems == []
 
 
+def test_mouse_reads_picks_and_zooms(server: HttpServer, page: Page) -> None:
+    """Hovering tells the values of that moment, dragging asks for that time alone, a click shows its decisions."""
+    page.open(f"{server.url}#/performance?range=900")
+    page.until(DRAWN)
+    left, top, width = page.evaluate(
+        "(() => { const r = document.querySelector('.u-over').getBoundingClientRect(); return [r.left, r.top, r.width] })()"
+    )
+    newest = page.evaluate("document.querySelector('.u-legend .u-value').textContent")
+
+    page.mouse(("mouseMoved", left + width * 0.3, top + 60))
+    page.until(f"document.querySelector('.u-legend .u-value').textContent != {newest!r}")
+    assert page.evaluate("document.querySelectorAll('.u-legend .u-value')[1].textContent").endswith("ms")
+
+    page.mouse(
+        ("mousePressed", left + width * 0.3, top + 60),
+        ("mouseMoved", left + width * 0.6, top + 60),
+        ("mouseReleased", left + width * 0.6, top + 60),
+    )
+    page.until("location.hash.startsWith('#/performance?from=')")
+    page.until(DRAWN)
+    span_s = page.evaluate("(() => { const q = new URLSearchParams(location.hash.split('?')[1]); return q.get('to') - q.get('from') })()")
+    assert 200 < span_s < 340
+
+    page.until("!document.querySelector('main').textContent.includes('Loading')")
+    page.mouse(
+        ("mouseMoved", left + width / 2, top + 60),
+        ("mousePressed", left + width / 2, top + 60),
+        ("mouseReleased", left + width / 2, top + 60),
+    )
+    page.until("location.hash.startsWith('#/decisions?from=')")
+    assert page.problems == []
+
+
 @pytest.mark.parametrize("seconds", [300, 2_592_000])
 def test_range_reaches_from_five_minutes_to_thirty_days(server: HttpServer, page: Page, seconds: int) -> None:
     """The choice is asked for, drawn whole, and stands in the address."""

@@ -37,6 +37,7 @@ class Page:
     problems: list[str] = field(default_factory=list)
     urls: list[str] = field(default_factory=list)
     statuses: dict[str, int] = field(default_factory=dict)
+    held: bool = False  # the mouse button
 
     def call(self, method: str, **parameters: Any) -> Any:
         return self.browser.call(method, parameters, self.session)
@@ -69,6 +70,14 @@ class Page:
             self.call(
                 "Input.dispatchKeyEvent", type=kind, key=name, code=name, windowsVirtualKeyCode=code, text=text if kind == "keyDown" else ""
             )
+
+    def mouse(self, *events: tuple[str, float, float]) -> None:
+        """Events such as ("mouseMoved", x, y), with the left button where one is pressed."""
+        for kind, x, y in events:
+            button = "none" if kind == "mouseMoved" else "left"
+            held = 1 if kind == "mousePressed" or (kind == "mouseMoved" and self.held) else 0
+            self.held = held == 1
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button=button, buttons=held, clickCount=int(button == "left"))
 
     def screenshot(self, file: Path) -> None:
         """Of the whole page, also what must be scrolled to."""
