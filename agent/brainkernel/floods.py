@@ -19,7 +19,7 @@ class Floods:
     """Tells the first notice of a flood at once, and from then on once a minute how many there were since."""
 
     def __init__(self, *, notice: Callable[[str], None], path_of: Callable[[int], str], clock: Clock) -> None:
-        """`path_of` gives the path of a cgroup id, "" for one that is gone."""
+        """`path_of` gives the path of a cgroup id, "" for one that is gone or may not be opened."""
         self._notice = notice
         self._path_of = path_of
         self._clock = clock
@@ -37,7 +37,7 @@ class Floods:
             return
         self._told_ns = now_ns
         worst = self._untold.most_common(_NAMED_MAX)
-        named = [f"{count} in {self._path_of(cgroup_id) or 'a cgroup that is gone'}" for cgroup_id, count in worst]
+        named = [f"{count} in {self._path_of(cgroup_id) or f'cgroup {cgroup_id}'}" for cgroup_id, count in worst]
         if rest := self._untold.total() - sum(count for _, count in worst):
             named.append(f"{rest} in others")
         self._untold.clear()

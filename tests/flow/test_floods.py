@@ -37,4 +37,4 @@ def test_flood_of_many_cgroups_names_the_worst() -> None:
         floods.add(held_back(cgroup_id, count))
     floods.tick()
 
-    assert said == ["flood control: program starts that nobody looked at: 50 in a cgroup that is gone, 31 in /x, 20 in /y, 3 in others"]
+    assert said == ["flood control: program starts that nobody looked at: 50 in cgroup 8, 31 in /x, 20 in /y, 3 in others"]
