@@ -99,8 +99,10 @@ class Watch:
         self._idle_ticks = 0 if self._ports.pressed() or self._tended else self._idle_ticks + 1
         if self._idle_ticks % IDLE_TICKS:
             return
+        window_ns = int(self.config.symptoms.window_s * NS_PER_S)
+        self._history.keep_ns = 2 * window_ns
         self._history.add(self._ports.snapshot())
-        window = self._history.window(int(self.config.symptoms.window_s * NS_PER_S))
+        window = self._history.window(window_ns)
         if window is None:
             return
         self.window = window

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from brainkernel.clock import SimulatedClock
-from brainkernel.config import Config
+from brainkernel.config import Config, Symptoms
 from brainkernel.gate.baseline import Baseline
 from brainkernel.learn.experience import Experience
 from brainkernel.metrics import Figures
@@ -126,6 +126,16 @@ def test_watch_decides_within_three_seconds_of_harm(host: Host, watch: Watch) ->
     assert [d.suspect.key for d in host.decided] == [HOG_KEY]
     assert host.decided[0].symptom is not None
     assert host.decided[0].symptom.victims[0].comm == "mysqld"
+
+
+def test_watch_follows_a_window_that_became_longer(host: Host, watch: Watch) -> None:
+    """A reload, or a rollback, to `symptoms.window_s = 8` judges over eight seconds from then on."""
+    host.pass_seconds(watch, 20, hurting=False)
+    watch.config = Config(symptoms=Symptoms(window_s=8.0))
+
+    host.pass_seconds(watch, 12, hurting=True)
+
+    assert [d.suspect.key for d in host.decided] == [HOG_KEY]
 
 
 def test_watch_leaves_a_busy_host_alone_on_which_nobody_waits(host: Host, watch: Watch) -> None:

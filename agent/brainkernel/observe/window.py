@@ -114,13 +114,14 @@ class History:
     """The last snapshots, as far back as the longest window needs."""
 
     def __init__(self, keep_ns: int) -> None:
-        self._keep_ns = keep_ns
+        """`keep_ns` may be changed at any time: a window that becomes longer fills from then on."""
+        self.keep_ns = keep_ns
         self._snapshots: deque[Snapshot] = deque()
 
     def add(self, snapshot: Snapshot) -> None:
         """Take a new snapshot and forget those that are too old."""
         self._snapshots.append(snapshot)
-        while len(self._snapshots) > 2 and snapshot.time_ns - self._snapshots[1].time_ns >= self._keep_ns:  # noqa: PLR2004 # a window needs two
+        while len(self._snapshots) > 2 and snapshot.time_ns - self._snapshots[1].time_ns >= self.keep_ns:  # noqa: PLR2004 # a window needs two
             self._snapshots.popleft()
 
     def window(self, length_ns: int) -> Window | None:
