@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brainkernel.classify import question
+from brainkernel.classify.orders import gives_orders
 from brainkernel.gateway.llm.prompt import PROMPT_VERSION
 from brainkernel.link.asker import LATE_KEPT_NS, Answered, Asker, Late, TimedOut
 from brainkernel.link.control import LlmUse
@@ -82,15 +83,15 @@ class Asking:
         return bool(self._waiting or self._asker.outstanding)
 
     def ask(self, suspect: Suspect) -> bool:
-        """Take a suspect to be asked about; False if nobody could answer."""
-        if not self.available or len(self._waiting) >= WAITING_MAX:
+        """Take a suspect to be asked about; False if nobody could answer, or its own words would have a say in the answer."""
+        if not self.available or len(self._waiting) >= WAITING_MAX or gives_orders(suspect.program):
             return False
         self._waiting.append(_Waiting(suspect, self._clock.boot_ns()))
         return True
 
     def refresh(self, suspect: Suspect) -> bool:
         """Ask about a suspect for the cache alone; False while nobody could answer, or somebody waits for an answer."""
-        if not self.available or self.busy:
+        if not self.available or self.busy or gives_orders(suspect.program):
             return False
         self._waiting.append(_Waiting(suspect, self._clock.boot_ns(), for_cache=True))
         return True

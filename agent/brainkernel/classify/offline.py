@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import orjson
 
+from brainkernel.classify.orders import gives_orders
 from brainkernel.classify.tiers import UNKNOWN_REASON, combined
 from brainkernel.errors import UsageError
 from brainkernel.model import Category, Identity, ProcessKey, Program, Reason, ReasonCode, Suspect, Tier, Verdict
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from brainkernel.classify.tiers import Judge
 
+ORDERS_REASON = "its words speak to whoever judges it, so no language model is asked"
 _BATCH_MAX = 8  # of the link between daemon and gateway
 _ASKED = (Reason(ReasonCode.ASKED, "asked by a person"),)
 
@@ -65,7 +67,14 @@ def _judged(suspect: Suspect, tiers: Sequence[Judge]) -> tuple[Verdict, int]:
 
 
 def _ask(batch: list[tuple[Any, Suspect]], judged: list[tuple[Verdict, int]], asker: Asker) -> None:
-    open_questions = [i for i, (verdict, _) in enumerate(judged) if verdict.category is Category.UNKNOWN]
+    open_questions = []
+    for index, (verdict, ns) in enumerate(judged):
+        if verdict.category is not Category.UNKNOWN:
+            continue
+        if gives_orders(batch[index][1].program):
+            judged[index] = Verdict.unknown(ORDERS_REASON), ns
+        else:
+            open_questions.append(index)
     if not open_questions:
         return
     start = time.perf_counter_ns()
