@@ -65,7 +65,7 @@ class Asking:
         self._remember = remember
         self._like = like
         self._exams = exams
-        self._results = {(r.backend, r.model): r for r in exams.all() if r.prompt_version == PROMPT_VERSION}
+        self._results = {(r.backend, r.model): r for r in exams.all() if r.prompt_version == PROMPT_VERSION or r.backend == NO_BACKEND}
         self._waiting: list[_Waiting] = []
         self._batches: dict[str, _Batch] = {}
         self.calls = 0  # answered ones; the gateway counts the rest, by backend and cause
@@ -119,6 +119,12 @@ class Asking:
         backend, _, name = model.partition("/")
         result = self._results.get((backend, name))
         return result is not None and result.passed
+
+    def has_failed(self, model: str) -> bool:
+        """Whether a model has been examined here and failed; what nobody has examined has not."""
+        backend, _, name = model.partition("/")
+        result = self._results.get((backend, name))
+        return result is not None and not result.passed
 
     def examined(self, result: ExamResult) -> str:
         """Keep a result, and say what follows from it."""

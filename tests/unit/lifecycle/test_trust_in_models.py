@@ -213,3 +213,12 @@ def test_damaged_result_is_no_pass(tmp_path: Path) -> None:
 
     assert [(r.model, r.passed) for r in results] == [("second", False)]
     assert results[0].failures == FAILED.failures
+
+
+@pytest.mark.parametrize(("result", "failed"), [(None, False), (True, False), (False, True)])
+def test_local_model_that_failed_its_exam_is_known_to_have(tmp_path: Path, *, result: bool | None, failed: bool) -> None:
+    """Of weights that were never examined our own tests answer; of those that failed here nothing may follow, whatever the prompt."""
+    local = replace(PASSED, backend="none", model="rules+local/8c2d44ef", prompt_version="0", passed=bool(result))
+    with a_room(tmp_path, None, *([] if result is None else [local])) as room:
+        assert room.asking.has_failed("none/rules+local/8c2d44ef") is failed
+        assert not room.asking.has_failed("none/rules+local/00000000")
