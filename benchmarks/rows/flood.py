@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _MEMORY, _STALL, _COUNT = "flood-memory", "flood-stall", "flood-count"
 ROWS = (_MEMORY, _STALL, _COUNT)
 _PROGRAMS = 20_000
+_MEMORY_MAX_MB = 80  # 45 before it, and what was met last in each of the bounded memories: gate, lineage, evidence, store
 _ASK_EVERY_S = 0.02
 _SETTLED_S = 3.0
 _RESET_PEAK = "5"  # proc(5), clear_refs
@@ -58,7 +59,7 @@ def measure(wanted: frozenset[str], bench: Bench) -> Iterator[Outcome]:
             "peak memory of the daemon in a flood of 20,000 distinct programs",
             "MB",
             flood.peak_mb,
-            64,
+            _MEMORY_MAX_MB,
             f"{flood.settled_mb:.1f} MB before it",
         ),
         (_STALL, "longest time in which the agent did not answer, in that flood", "s", flood.longest_s, 1, f"asked {flood.asked} times"),
