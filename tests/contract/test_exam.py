@@ -122,9 +122,12 @@ def test_real_tiny_model_fails_the_exam(tmp_path: Path) -> None:
         model = fetched()
     except NotFetchedError as error:
         missing("the small language model", f"pip must reach a registry ({error})")
+    small_batches = tmp_path / "brainkernel.toml"
+    small_batches.write_text("[llm]\nbatch_size = 2\n")  # eight at once take minutes on a machine that is busy
     with model.server() as url:
         environment = {"GROQ_BASE_URL": url, "GROQ_API_KEY": "not-needed-here"}
-        code, said = examined(tmp_path, "--backend", "groq", "--model", "smollm2", "--questions", "9", environment=environment)
+        words = ("--backend", "groq", "--model", "smollm2", "--questions", "9", "--config", str(small_batches))
+        code, said = examined(tmp_path, *words, environment=environment)
 
     assert code == 1
     assert (said["backend"], said["model"], said["asked"]) == ("groq", "smollm2", 9)
