@@ -7,12 +7,11 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from brainkernel.learn.quality import Measure
-from brainkernel.model import DecisionKind
-
 from benchmarks.feedback import checks
 from benchmarks.feedback.agent import Run, is_right
 from benchmarks.feedback.week import DAY_S, DAYS, ERRORS, HOUR_S, INCIDENTS_PER_DAY, STORMS, Week, is_in
+from brainkernel.learn.quality import Measure
+from brainkernel.model import DecisionKind
 
 if TYPE_CHECKING:
     from pathlib import Path

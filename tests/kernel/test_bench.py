@@ -16,7 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
     """Run it as scripts/bench does, without installing anything."""
     command = [sys.executable, "-m", "benchmarks", *words]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True, check=False
+    )
 
 
 def test_bench_measures_a_row_and_writes_every_figure(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ FUNCTION_LINES_MAX = 40
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-BENCHMARKS = sorted((ROOT / "benchmarks").rglob("*.py"))
 
 
 def imports_of(file: Path) -> set[str]:
@@ -73,7 +72,7 @@ def test_only_act_writes_cgroupfs(file: Path) -> None:
     assert "cgroup.procs" not in text or "write" not in text
 
 
-@pytest.mark.parametrize("file", [*SOURCES, *BENCHMARKS, *TESTS], ids=own)
+@pytest.mark.parametrize("file", [*SOURCES, *TESTS], ids=own)
 def test_file_has_one_subject(file: Path) -> None:
     """No file is longer than 400 lines, no function longer than 40 (its docstring not counted)."""
     text = file.read_text()

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from benchmarks.__main__ import EXTRA, GROUPS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -16,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def bench(*words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "benchmarks", *words]
-    return subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT / "tests")}, capture_output=True, text=True, check=False
+    )
 
 
 def test_help_has_examples_and_names_every_row() -> None:

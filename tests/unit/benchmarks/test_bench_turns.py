@@ -6,7 +6,6 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
 from benchmarks.bench import Bench
 from benchmarks.contenders.contender import Contender, ContenderError, Running
 from benchmarks.rows.side_by_side import BARE, Turns

@@ -58,7 +58,7 @@ class _sleepers:  # noqa: N801 # used like a function
 
     def __enter__(self) -> None:
         self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None  # noqa: S101 # as PIPE was asked for
+        assert self._process.stdout is not None  # as PIPE was asked for
         self._process.stdout.readline()
 
     def __exit__(self, *_: object) -> None:

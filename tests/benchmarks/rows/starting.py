@@ -54,7 +54,7 @@ def _first_event(bench: Bench) -> tuple[float, int]:
         agent = subprocess.Popen(ours.agent_command(bench), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err)
         deadline = threading.Timer(_TIMEOUT_S, agent.kill)
         deadline.start()
-        assert agent.stdout is not None  # noqa: S101 # as PIPE was asked for
+        assert agent.stdout is not None  # as PIPE was asked for
         try:
             for line in agent.stdout:
                 if str(folder) in json.loads(line).get("exe", ""):

@@ -45,8 +45,8 @@ def amount(series: Series, unit: str) -> str:
 def number(value: float) -> str:
     """Three digits, no exponent."""
     if value and abs(value) < 1:
-        return f"{value:.3f}".rstrip("0") if abs(value) >= 0.001 else f"{value:.6f}".rstrip("0").rstrip(".")  # noqa: PLR2004
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"  # noqa: PLR2004
+        return f"{value:.3f}".rstrip("0") if abs(value) >= 0.001 else f"{value:.6f}".rstrip("0").rstrip(".")
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 100 else f"{value:,.0f}"
 
 
 def _measured(judged: Judged) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.feedback.checks import Check, Truth
 
 _DESCRIPTION = """\
-Run a week of program starts and incidents (benchmarks/feedback/week.py says how it is made) through the whole agent on a simulated
+Run a week of program starts and incidents (tests/benchmarks/feedback/week.py says how it is made) through the whole agent on a simulated
 clock, with a language model of known error rates and people who say what is true; twice, with learning and without. Some minutes."""
 
 
