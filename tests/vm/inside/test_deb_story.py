@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from support.fake_ollama import FakeOllama
-from support.questions import answer_for
+from support.questions import an_answer, an_entry
 
 from vm.inside import deb
 from vm.inside.agent import QUOTA_PCT
@@ -45,11 +45,18 @@ deadline_ms = 20000 # under emulation
 """
 
 
+# Whoever suffers must stay what it is, or it would be slowed down, too.
+def only_the_stranger_is_background(request: dict[str, Any]) -> str:
+    """Answer for each program that is asked about."""
+    lines = request["messages"][-1]["content"].splitlines()
+    return an_answer(*(an_entry(n, category="background" if str(STRANGER) in line else "service") for n, line in enumerate(lines, 1)))
+
+
 @pytest.fixture
 def ollama(package: deb.Installed) -> Iterator[FakeOllama]:
-    """A model that takes everything for background work, where /etc/default says that it is."""
+    """A model that takes the stranger for background work, where /etc/default says that it is."""
     as_installed = GATEWAYS_ENVIRONMENT.read_text()
-    model = FakeOllama(answer_for)
+    model = FakeOllama(only_the_stranger_is_background)
     with model.running():
         GATEWAYS_ENVIRONMENT.write_text(f"{as_installed}OLLAMA_HOST={model.host}\n")
         deb.forget_all()
