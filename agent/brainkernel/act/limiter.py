@@ -123,8 +123,9 @@ class Limiter:
         self._retry: dict[int, _Retry] = {}
         self._stood_down: set[int] = set()  # reported as FOREIGN, and not done with: see Undo.release
         self._closing = False
-        # The highest id that an earlier run left, 0 if none: a new decision must not have an id that is in the ledger.
-        self.last_id = max(self._ledger.live, default=0)
+        # What an earlier run left, and the highest of these ids, 0 if none: a new decision must not have one that is in the ledger.
+        self.left = frozenset(self._ledger.live)
+        self.last_id = max(self.left, default=0)
         self._thread = threading.Thread(target=self._run, name="limiter", daemon=True)
         self._thread.start()
 

@@ -197,6 +197,7 @@ class Whole:
 
     def _learn_what_was(self) -> None:
         self.store.decisions.begin_after(self.limiter.last_id)
+        self.store.decisions.settle(self.limiter.left, self.clock.wall_ns())
         for wall_ns, lesson in self.store.lessons.since(self.clock.wall_ns() - NS_PER_DAY):
             self.experience.learn(lesson, wall_ns)
         self.senses.learn_what_runs()

@@ -20,6 +20,8 @@ from brainkernel.model import (
 from brainkernel.store.codec import UnreadableError, bounded_argv, decode, encode
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from brainkernel.model import Suspect
     from brainkernel.store.database import Database
 
@@ -105,6 +107,12 @@ class Decisions:
     def attach_release(self, decision_id: int, result: ReleaseResult, wall_ns: int) -> None:
         """The limit ended, or could not be ended (FAILED)."""
         self._database.write("UPDATE decisions SET released_ns = ?, release = ? WHERE id = ?", (wall_ns, result.value, decision_id))
+
+    def settle(self, standing: Collection[int], wall_ns: int) -> None:
+        """Say of limits that are in no ledger any more that they ended: by a reboot, or by `release --all` without a daemon."""
+        for record in self.active():
+            if record.decision.id not in standing:
+                self.attach_release(record.decision.id, ReleaseResult.GONE, wall_ns)
 
     def attach_feedback(self, decision_id: int, feedback: Feedback) -> None:
         """A person said something; words about a decision that is gone are dropped."""

@@ -101,6 +101,21 @@ def test_page_filters_and_goes_back_in_time(tmp_path: Path) -> None:
         assert decisions.find("%") == []
 
 
+def test_limit_that_no_ledger_knows_any_more_has_ended(tmp_path: Path) -> None:
+    """After a reboot, or after `release --all` without a daemon, nothing is called active but what the ledger still has."""
+    with opened(tmp_path) as there:
+        for number in (1, 2):
+            there.store.decisions.save(a_decision(number))
+            there.store.decisions.attach_action(an_action(number))
+
+        there.store.decisions.settle({2}, NOON_NS)
+
+        assert [record.decision.id for record in there.store.decisions.active()] == [2]
+        ended = there.store.decisions.get(1)
+        assert ended is not None
+        assert (ended.release, ended.released_ns) == (ReleaseResult.GONE, NOON_NS)
+
+
 def test_active_counts_a_limit_that_could_not_be_released(tmp_path: Path) -> None:
     """FAILED is not the end of a limit."""
     with opened(tmp_path) as opened_store:

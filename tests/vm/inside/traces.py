@@ -13,7 +13,7 @@ from vm.inside.waiting import output_of
 # Everything but the kernel's own trees, what dpkg, journald and other services keep of each event, and scratch.
 _NOT_LOOKED_AT = frozenset(
     """
-    /proc /sys /dev /payload /opt /tmp /var/tmp /var/log /var/cache /var/lib/dpkg /var/lib/apt /run/log /run/user /run/systemd/journal
+    /proc /sys /dev /payload /opt /tmp /var/tmp /var/log /var/backups /var/cache /var/lib/dpkg /var/lib/apt /run/log /run/user /run/systemd/journal
     /run/systemd/sessions /run/systemd/users /run/systemd/units /run/systemd/inaccessible /run/udev /run/systemd/netif
     /run/systemd/propagate /run/systemd/transient /var/lib/systemd/timers /run/systemd/generator /run/systemd/dynamic-uid /var/lib/private /var/lib/vm-tests /root /home
     """.split()
