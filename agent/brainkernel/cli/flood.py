@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
 NS_PER_S = 1_000_000_000
 BURST = 100  # lines of one kind and window: more than a person reads, and far below journald's own limit (journald.conf(5))
 WINDOW_S = 30
-KINDS_MAX = 1_000  # windows open at once; a kind beyond them is told
+KINDS_MAX = 1_000  # in one window; those beyond share one measure
+
+OTHERS = "others"
 
 
 class Flood:
@@ -21,26 +24,26 @@ class Flood:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._windows: dict[str, tuple[int, int]] = {}  # kind: when it began, lines since
+        self._began_ns = clock.boot_ns()
+        self._lines: Counter[str] = Counter()
 
     def admits(self, kind: str) -> bool:
         """Whether this line is told; one that is not is counted."""
-        now_ns = self._clock.boot_ns()
         with self._lock:
-            began_ns, lines = self._windows.get(kind, (now_ns, 0))
-            if lines == 0 and len(self._windows) >= KINDS_MAX:
-                return True
-            self._windows[kind] = (began_ns, lines + 1)
-        return lines < BURST
+            if kind not in self._lines and len(self._lines) >= KINDS_MAX:
+                kind = OTHERS
+            self._lines[kind] += 1
+            return self._lines[kind] <= BURST
 
-    def take_left_out(self, *, all_windows: bool = False) -> list[tuple[str, int]]:
-        """Close the windows that are over; returns each kind of which lines were left out, and how many."""
-        now_ns = self._clock.boot_ns()
+    def take_left_out(self, *, at_the_end: bool = False) -> list[tuple[str, int]]:
+        """Once a window is over, or `at_the_end`: each kind of which lines were left out in it, and how many."""
         with self._lock:
-            over = {k: n for k, (began_ns, n) in self._windows.items() if all_windows or now_ns - began_ns >= WINDOW_S * NS_PER_S}
-            for kind in over:
-                del self._windows[kind]
-        return [(kind, lines - BURST) for kind, lines in over.items() if lines > BURST]
+            now_ns = self._clock.boot_ns()
+            if not at_the_end and now_ns - self._began_ns < WINDOW_S * NS_PER_S:
+                return []
+            self._began_ns, lines = now_ns, self._lines
+            self._lines = Counter()
+        return [(kind, count - BURST) for kind, count in lines.items() if count > BURST]
 
 
 class FloodFilter(logging.Filter):

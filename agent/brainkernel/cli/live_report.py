@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TextIO
 
 from brainkernel.classify.redact import redacted_argv
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from brainkernel.link.control import Summary
     from brainkernel.model import Action, Decision, Exec, Outcome, Refusal, ReleaseResult
 
+_DIGITS = re.compile(r"\d+")
 _HEADER_EVERY = 40  # lines: it stays on a screen
 _NOTICEABLE = frozenset({"action", "not_applied", "release", "notice"})  # types of what an operator looks for
 
@@ -170,29 +173,34 @@ class JournalReport(JsonReport):
 
     def decision(self, decision: Decision) -> None:
         """Print it unless it is only a note."""
-        if decision.kind is not DecisionKind.NOTE:
-            super().decision(decision)
+        category = decision.verdict.category
+        # A flood of harmless programs hides no suspicious one among them.
+        if decision.kind is DecisionKind.NOTE or not self._admits(f"decision {decision.kind.value} {category.value}"):
+            return
+        program = decision.suspect.program
+        program = replace(program, argv=redacted_argv(program.argv))  # before anything is cut: half of a secret looks like nothing
+        level = "warning" if category is Category.SUSPICIOUS else "info"
+        self._tell(level, live.decision_object(replace(decision, suspect=replace(decision.suspect, program=program))))
 
     def close(self) -> None:
         """Tell what was left out, and wait a little for the reader."""
-        for line in self._left_out(all_windows=True):
+        for line in self._left_out(at_the_end=True):
             self._printer.print(line)
         super().close()
 
     def _print(self, thing: dict[str, Any]) -> None:
+        # Sentences that differ by a number alone are of one kind.
+        if self._admits(_DIGITS.sub("#", f"{thing['type']} {thing.get('text', '')}")):
+            self._tell("notice" if thing["type"] in _NOTICEABLE else "info", thing)
+
+    def _admits(self, kind: str) -> bool:
         for line in self._left_out():
             self._printer.print(line)
-        level = "warning" if thing.get("category") == Category.SUSPICIOUS else "notice" if thing["type"] in _NOTICEABLE else "info"
-        if self._flood.admits(_kind_of(thing)):
-            if "argv" in thing:
-                thing["argv"] = redacted_argv(thing["argv"])
-            self._printer.print(log.priority_of(level) + json_line({"level": level, **thing}))
+        return self._flood.admits(kind)
 
-    def _left_out(self, *, all_windows: bool = False) -> list[str]:
-        over = self._flood.take_left_out(all_windows=all_windows)
+    def _tell(self, level: str, thing: dict[str, Any]) -> None:
+        self._printer.print(log.priority_of(level) + json_line({"level": level, **thing}))
+
+    def _left_out(self, *, at_the_end: bool = False) -> list[str]:
+        over = self._flood.take_left_out(at_the_end=at_the_end)
         return [log.priority_of("warning") + json_line({"type": "flood", "of": kind, "left_out": count}) for kind, count in over]
-
-
-def _kind_of(thing: dict[str, Any]) -> str:
-    # A flood of harmless programs must not hide a suspicious one among them, nor one notice another.
-    return " ".join(str(thing[key]) for key in ("type", "kind", "category", "text") if key in thing)
