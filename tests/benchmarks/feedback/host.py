@@ -162,6 +162,7 @@ class WorldLimiter:
     """Limits on the simulated host, at once; a process that ends takes its limit with it."""
 
     last_id = 0
+    left: frozenset[int] = frozenset()
 
     def __init__(self, world: World) -> None:
         self._world = world
