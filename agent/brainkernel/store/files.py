@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from brainkernel.errors import StoreError
-from brainkernel.store.migrations import migrate
+from brainkernel.store.migrations import SCHEMA_VERSION, migrate, version_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +74,7 @@ def open_file(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")
         _prepare(connection)
         _check_pages(connection)
+        _check_version(connection)
         migrate(connection)
         _check_schema(connection)
     except BaseException:
@@ -87,13 +88,26 @@ def _check_pages(connection: sqlite3.Connection) -> None:
         raise sqlite3.DatabaseError(problem)
 
 
+# A number that no version has, or a newer version's with the very tables of ours, is damage: a newer brainkernel is refused
+# and ends the agent, which a flipped bit must not.
+def _check_version(connection: sqlite3.Connection) -> None:
+    version = version_of(connection)
+    if version < 0 or (version > SCHEMA_VERSION and _has_our_tables(connection)):
+        msg = f"its schema version {version} is not that of its tables"
+        raise sqlite3.DatabaseError(msg)
+
+
 # The schema is stored as text, which quick_check does not judge.
 def _check_schema(connection: sqlite3.Connection) -> None:
+    if not _has_our_tables(connection):
+        msg = "its tables are not those of this schema version"
+        raise sqlite3.DatabaseError(msg)
+
+
+def _has_our_tables(connection: sqlite3.Connection) -> bool:
     with closing(open_memory()) as fresh:
         sql = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%' ORDER BY type, name"
-        if connection.execute(sql).fetchall() != fresh.execute(sql).fetchall():
-            msg = "its tables are not those of this schema version"
-            raise sqlite3.DatabaseError(msg)
+        return bool(connection.execute(sql).fetchall() == fresh.execute(sql).fetchall())
 
 
 def _prepare(connection: sqlite3.Connection) -> None:

@@ -164,6 +164,20 @@ def test_damage_anywhere_never_stops_the_agent(
     assert True in rounds  # a wound that only shows amid a round may cost what that round wrote
 
 
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 255, 1 << 24, -1, -(1 << 31)])
+def test_damaged_schema_version_is_damage_and_no_newer_agent(tmp_path: Path, version: int) -> None:
+    """A flipped bit in the number does not end the agent; the file is kept aside."""
+    with opened(tmp_path) as first:
+        use_everything(first, 1)
+    wound(tmp_path / FILE_NAME, [(60, version.to_bytes(4, signed=True))])  # where SQLite keeps it, https://sqlite.org/fileformat.html
+
+    with opened(tmp_path) as second:
+        assert used_and_kept(second, 2)
+
+    assert len(list(tmp_path.glob(f"{FILE_NAME}.corrupt-*"))) == 1
+    assert "is damaged" in second.said[0]
+
+
 def used_and_kept(opened_store: Opened, number: int) -> bool:
     """Use everything; whether the decision is there afterwards."""
     use_everything(opened_store, number)
