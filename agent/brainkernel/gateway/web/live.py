@@ -25,7 +25,7 @@ class Live:
         self._wanted: Counter[str] = Counter()
         self._newest = b""
         self._number = 0
-        self._news = asyncio.Condition()
+        self._news = asyncio.Event()  # of the next event; a condition's lock does not outlive a client that goes amid a wait
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -50,18 +50,18 @@ class Live:
             self._wanted -= Counter(names)
 
     async def _after(self, seen: int) -> tuple[int, bytes]:
-        async with self._news:
+        if self._number <= seen:
             try:
-                await asyncio.wait_for(self._news.wait_for(lambda: self._number > seen), SILENCE_S)
+                await asyncio.wait_for(self._news.wait(), SILENCE_S)
             except TimeoutError:
                 return seen, b":\n\n"
-            return self._number, self._newest
+        return self._number, self._newest
 
     async def _keep_asking(self) -> None:
         while self._lookers:
             data = await self._ask(self._wanted.keys())
-            async with self._news:
-                self._newest = b"data: " + data + b"\n\n"
-                self._number += 1
-                self._news.notify_all()
+            self._newest = b"data: " + data + b"\n\n"
+            self._number += 1
+            news, self._news = self._news, asyncio.Event()
+            news.set()
             await asyncio.sleep(self._interval_s)
