@@ -495,6 +495,7 @@ class Action:
     expires_ns: int = 0  # CLOCK_BOOTTIME
     why: str = ""  # this route and no other
     notes: tuple[str, ...] = ()  # what of the limit could not be had here, and why
+    earlier: tuple[str, ...] = ()  # what earlier steps gave single tasks: a child born amid a step has it still
 
     @property
     def owns_cgroup(self) -> bool:

@@ -145,6 +145,29 @@ def test_a_step_replaces_the_values_and_release_restores_the_first(cron: Cron) -
     assert set(cron.values.values()) == {PLAIN}
 
 
+@pytest.mark.parametrize("followed", [True, False])
+def test_a_child_born_amid_a_step_is_not_forgotten(cron: Cron, monkeypatch: pytest.MonkeyPatch, *, followed: bool) -> None:
+    """Its parent had the values of the step before still: it is seen, and freed, whether it was taken in before or not."""
+    cron.apply(WEIGHT)
+    write = cron.stage.fake.scheduler.write
+
+    def forks_before_its_turn(tid: int, wanted: Scheduling) -> bool:
+        if tid == 820 and 821 not in cron.values:
+            cron.stage.fake.spawn(821, CRON, exe="/usr/bin/miner-child", ppid=820, session=801)
+        return write(tid, wanted)
+
+    monkeypatch.setattr(cron.stage.fake.scheduler, "write", forks_before_its_turn)
+    cron.stage.step(Limit(cpu_weight=0))
+
+    assert cron.values[821] == NICE
+    assert cron.fate() is Fate.GREW
+    if followed:
+        cron.stage.step(Limit(cpu_weight=0))
+        assert cron.values[821] == IDLE
+    assert cron.stage.release() is ReleaseResult.RESTORED
+    assert set(cron.values.values()) == {PLAIN}
+
+
 def test_a_step_beyond_idle_leaves_it_standing(cron: Cron) -> None:
     """There is nothing stronger for single tasks: the refusal is one after which the old step stands."""
     cron.apply(Limit(cpu_weight=0))

@@ -71,7 +71,8 @@ class TaskRoute:
         threads += [Change(name, first if str(now) in _ours(entry) else str(now), after) for name, now in grown.items()]
         groups = [replace(change, after=str(nice_of(limit))) for change in before.changes if not _THREAD.fullmatch(change.name)]
         moved = dict.fromkeys((*before.moved, *(member.key for member in self._family(before))))
-        return replace(before, limit=limit, changes=(*threads, *groups), moved=tuple(moved), notes=notes)
+        earlier = tuple(sorted(_ours(entry) - {after}))
+        return replace(before, limit=limit, changes=(*threads, *groups), moved=tuple(moved), notes=notes, earlier=earlier)
 
     def apply(self, action: Action, lock: PidLock, _wanted: Wanted | None) -> Action | Refusal:
         """Thread after thread; one that ended meanwhile is passed over."""
@@ -95,8 +96,8 @@ class TaskRoute:
             return Fate.ENDED
         if self._is_taken(entry):
             return Fate.CHANGED
-        fresh = any(str(now) not in _ours(entry) for now in self._newcomers(entry).values())
-        return Fate.GREW if fresh else Fate.STANDS
+        limited = scheduling_of(entry.action.limit)
+        return Fate.GREW if any(now != limited for now in self._newcomers(entry).values()) else Fate.STANDS
 
     def undo(self, entry: Entry, *, last: bool) -> Undone:  # noqa: ARG002 # the same at any time
         """Thread after thread, until none has a value of ours: children are born with it as long as a parent has."""
@@ -264,8 +265,9 @@ def _is_plain(now: Scheduling) -> bool:
 
 
 def _ours(entry: Entry) -> set[str]:
-    changes = (change for record in entry.records if record.action for change in record.action.changes)
-    return {change.after for change in changes if _THREAD.fullmatch(change.name)}
+    actions = [record.action for record in entry.records if record.action]
+    after = {change.after for action in actions for change in action.changes if _THREAD.fullmatch(change.name)}
+    return after.union(*(action.earlier for action in actions))
 
 
 def _first_before(action: Action) -> str:
