@@ -232,12 +232,13 @@ def test_watch_passes_over_a_step_that_is_not_to_be_had(host: Host, watch: Watch
 
 
 def test_watch_does_not_pity_who_is_limited(host: Host, watch: Watch) -> None:
-    """What a limit makes wait is no victim of others, be it limited by its cgroup or task by task, children included."""
+    """What a limit on its single tasks makes wait is no victim of others, for whom theirs would be made stronger."""
     host.pass_seconds(watch, 3, hurting=True)
     watch.applied(the_action(host, route=Route.TASK, target=ProcessKey(VICTIM, VICTIM * SECOND_NS), moved=()))
 
     host.pass_seconds(watch, 6, hurting=True)
 
+    assert host.steps == []
     assert len(host.decided) == 1
 
 
