@@ -101,6 +101,7 @@ class Ledger:
     def applied(self, action: Action) -> None:
         """Put down what was read back. May fail (full disk): the intent alone is enough to undo."""
         self._append_or_warn(Record(kind="applied", boot_id=self._boot_id, action_id=action.id, action=action))
+        self.compact()
 
     def released(self, action_id: int, result: ReleaseResult) -> None:
         """Put down that a limit ended. May fail: to undo it once more does no harm."""

@@ -152,6 +152,20 @@ def test_the_file_does_not_grow_without_end(tmp_path: Path) -> None:
     assert live_in(tmp_path) == [AN_ACTION]
 
 
+def test_a_ledger_is_compacted_while_one_limit_is_stepped_on_and_on(tmp_path: Path) -> None:
+    """A program that grows all the time is followed all the time; more than we read back must never be written."""
+    ledger = Ledger(tmp_path, BOOT)
+    big = replace(AN_ACTION, why="x" * 100_000)
+
+    for _ in range(2 * COMPACT_AT_BYTES // 100_000):
+        ledger.intend(big)
+        ledger.applied(big)
+    ledger.close()
+
+    assert (tmp_path / LEDGER_FILE).stat().st_size < 1.2 * COMPACT_AT_BYTES
+    assert live_in(tmp_path) == [big]
+
+
 def test_an_appended_record_after_a_torn_one_is_read(tmp_path: Path) -> None:
     """A torn line must not swallow the next one."""
     (tmp_path / LEDGER_FILE).write_bytes(b'12345678 {"kind":"inte')

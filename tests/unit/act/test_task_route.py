@@ -179,6 +179,20 @@ def test_a_step_beyond_idle_leaves_it_standing(cron: Cron) -> None:
     assert cron.values[810] == IDLE
 
 
+def test_a_program_that_grew_too_large_is_followed_no_further(cron: Cron, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each thread is a line of the ledger for a step as for the first limit: the same bound holds."""
+    monkeypatch.setattr("brainkernel.act.routes.task.MAX_THREADS", 3)
+    cron.apply(WEIGHT)
+    cron.stage.fake.add_thread(810, 812)
+
+    refusal = cron.stage.step(Limit(cpu_weight=0))
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.rule == "too_many"
+    assert cron.stage.release() is ReleaseResult.RESTORED
+    assert set(cron.values.values()) == {PLAIN}
+
+
 def test_what_a_person_changed_is_theirs(cron: Cron) -> None:
     """`renice` and `chrt` go before ours; the other threads are released."""
     cron.apply()

@@ -49,7 +49,7 @@ class TaskRoute:
         if not found:
             return Refusal(rule="decided_by_a_person", reason="all its threads have settings of their own")
         if len(found) > MAX_THREADS:
-            return Refusal(rule="too_many", reason=f"it has more than {MAX_THREADS} threads")
+            return _too_many()
         changes = (*(Change(name, str(now), after) for name, now in found), *self._autogroup_changes(wanted, limit))
         if place.limit_files.get("cpu.weight"):
             notes = (*notes, f"{place.cgroup} has a CPU weight as a whole: this one counts inside of it only")
@@ -69,6 +69,8 @@ class TaskRoute:
         threads = [replace(change, after=after) for change in before.changes if self._is_ours(entry, change)]
         # Born under our limit, they would never have had these values without it.
         threads += [Change(name, first if str(now) in _ours(entry) else str(now), after) for name, now in grown.items()]
+        if len(threads) > MAX_THREADS:
+            return _too_many()
         groups = [replace(change, after=str(nice_of(limit))) for change in before.changes if not _THREAD.fullmatch(change.name)]
         moved = dict.fromkeys((*before.moved, *(member.key for member in self._family(before))))
         earlier = tuple(sorted(_ours(entry) - {after}))
@@ -258,6 +260,10 @@ def _possible(limit: Limit) -> tuple[Limit, tuple[str, ...]]:
     if limit.memory_high_bytes is not None:
         notes.append("memory_high is left out: it is not to be had for single tasks")
     return possible, tuple(notes)
+
+
+def _too_many() -> Refusal:
+    return Refusal(rule="too_many", reason=f"it has more than {MAX_THREADS} threads")
 
 
 def _is_plain(now: Scheduling) -> bool:
