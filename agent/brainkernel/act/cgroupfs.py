@@ -84,6 +84,11 @@ def path_of(proc_cgroup: str) -> str | None:
     return None
 
 
+def read_path(proc: Path, tgid: int) -> str | None:
+    """The v2 cgroup that a process is in, by `path_of`; None if it is gone, too."""
+    return path_of(text_of(proc / str(tgid) / "cgroup") or "")
+
+
 class Cgroup:
     """One cgroup directory, held open: what is read is of this directory, even if its path is used again."""
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from brainkernel.act.cgroupfs import LIMIT_FILES, expected_files, same_value
+from brainkernel.act.cgroupfs import LIMIT_FILES, expected_files, read_limits, same_value
+from brainkernel.act.procfs import is_same_process
 from brainkernel.model import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from brainkernel.model import Limit
+    from brainkernel.act.host import Host
+    from brainkernel.model import Action, Limit
 
 
 def file_changes(limit: Limit, before: Mapping[str, str], touched: frozenset[str] = frozenset()) -> tuple[Change, ...]:
@@ -32,3 +34,11 @@ def stepped_files(changes: Iterable[Change], limit: Limit) -> tuple[Change, ...]
 def as_written(changes: Iterable[Change], files: Mapping[str, str]) -> bool:
     """Whether a cgroup's files show what was written."""
     return all(same_value(change.name, files.get(change.name), change.after) for change in changes if change.name in LIMIT_FILES)
+
+
+def files_while_alive(host: Host, action: Action) -> Mapping[str, str] | None:
+    """The files of the cgroup that was limited; None once that cgroup or the target ended."""
+    if not is_same_process(host.proc, action.target):
+        return None
+    found = read_limits(host.cgroup, action.cgroup)
+    return found[1] if found is not None and found[0] == action.cgroup_id else None

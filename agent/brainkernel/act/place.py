@@ -1,4 +1,4 @@
-"""Where a process lives: the facts that decide by which route it may be limited. Read here, judged in `route`."""
+"""Where a process lives: the facts that decide by which route it may be limited. Read here, judged in `choice`."""
 
 from __future__ import annotations
 

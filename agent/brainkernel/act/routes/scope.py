@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brainkernel.act import cgroupfs
-from brainkernel.act.procfs import family_of, read_members, text_of
+from brainkernel.act.procfs import family_of, read_members
 from brainkernel.act.routes.protocol import action_of
 from brainkernel.act.routes.unit import UnitRoute, unlimited_changes
 from brainkernel.act.systemd import ScopeRequest
@@ -87,18 +87,15 @@ class ScopeRoute(UnitRoute):
             if state is None or not state.active or not state.control_group:
                 return False
             states.append(state)
-            return self._cgroup_of(action.target.tgid) == state.control_group
+            return cgroupfs.read_path(self._host.proc, action.target.tgid) == state.control_group
 
         if not self._patience.until(there):
             msg = f"systemd did not put the process into {action.unit}"
             raise ActError(msg)
         path = states[-1].control_group
         found = cgroupfs.read_limits(self._host.cgroup, path)
-        moved = tuple(member.key for member in family if self._cgroup_of(member.key.tgid) == path)
+        moved = tuple(member.key for member in family if cgroupfs.read_path(self._host.proc, member.key.tgid) == path)
         return replace(action, cgroup=path, cgroup_id=found[0] if found else 0, moved=moved)
-
-    def _cgroup_of(self, tgid: int) -> str | None:
-        return cgroupfs.path_of(text_of(self._host.proc / str(tgid) / "cgroup") or "")
 
 
 def scope_name_of(key: ProcessKey) -> str:

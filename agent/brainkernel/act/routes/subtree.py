@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from brainkernel.act import cgroupfs
-from brainkernel.act.filechanges import as_written, file_changes, stepped_files
+from brainkernel.act.filechanges import as_written, file_changes, files_while_alive, stepped_files
 from brainkernel.act.knobs import why_no_io_weight
 from brainkernel.act.procfs import family_of, is_same_process, read_members, text_of
 from brainkernel.act.routes.protocol import GONE, Fate, Undone, action_of
@@ -93,13 +93,10 @@ class SubtreeRoute:
     def read_back(self, entry: Entry) -> Fate:
         """By the files of the leaf, and that the target is still in it."""
         action = entry.action
-        if not is_same_process(self._host.proc, action.target):
+        if (files := files_while_alive(self._host, action)) is None:
             return Fate.ENDED
-        found = cgroupfs.read_limits(self._host.cgroup, action.cgroup)
-        if found is None or found[0] != action.cgroup_id:
-            return Fate.ENDED
-        moved_on = self._cgroup_of(action.target.tgid) != action.cgroup
-        return Fate.CHANGED if moved_on or not as_written(action.changes, found[1]) else Fate.STANDS
+        moved_on = cgroupfs.read_path(self._host.proc, action.target.tgid) != action.cgroup
+        return Fate.CHANGED if moved_on or not as_written(action.changes, files) else Fate.STANDS
 
     def undo(self, entry: Entry, *, last: bool) -> Undone:  # noqa: ARG002 # the same at any time
         """Everybody back to where they came from, children to their parents' place; then the directories go."""
@@ -167,9 +164,6 @@ class SubtreeRoute:
             if entry.action.route is Route.SUBTREE:
                 return next(change.before for change in entry.action.changes if change.name == _ROOT_CONTROL)
         return " ".join(_words(self._host.cgroup / "cgroup.subtree_control"))
-
-    def _cgroup_of(self, tgid: int) -> str | None:
-        return cgroupfs.path_of(text_of(self._host.proc / str(tgid) / "cgroup") or "")
 
     def _dir(self, path: str) -> Path:
         return self._host.cgroup / path.lstrip("/")

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel.act import cgroupfs, dropins
-from brainkernel.act.filechanges import as_written, file_changes, stepped_files
+from brainkernel.act.filechanges import as_written, file_changes, files_while_alive, stepped_files
 from brainkernel.act.knobs import strains, why_no_io_weight, why_no_memory_high
-from brainkernel.act.procfs import is_same_process
 from brainkernel.act.routes.protocol import GONE, Fate, Undone, action_of
 from brainkernel.act.systemd import DECISIVE_PROPERTIES, IDLE_SINCE, LIMIT_PROPERTIES, NOT_SET
 from brainkernel.model import Action, Change, Limit, Refusal, ReleaseResult
@@ -87,12 +86,9 @@ class UnitRoute:
     def read_back(self, entry: Entry) -> Fate:
         """By the files of the cgroup."""
         action = entry.action
-        if not is_same_process(self._host.proc, action.target):
+        if (files := files_while_alive(self._host, action)) is None:
             return Fate.ENDED
-        found = cgroupfs.read_limits(self._host.cgroup, action.cgroup)
-        if found is None or found[0] != action.cgroup_id:
-            return Fate.ENDED
-        if not as_written(action.changes, found[1]):
+        if not as_written(action.changes, files):
             return Fate.CHANGED
         if action.limit.memory_high_bytes is not None and strains(self._host.cgroup, action.cgroup):
             return Fate.STRAINS
