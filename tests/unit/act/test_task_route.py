@@ -77,6 +77,20 @@ def test_the_session_of_a_job_is_made_nice_as_a_whole(cron: Cron) -> None:
     assert set(cron.stage.fake.scheduler.autogroups.values()) == {0}
 
 
+def test_a_session_that_a_person_made_nice_is_theirs(cron: Cron, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen by those who are limited: the look of each second does not go through all processes of the host."""
+    cron.apply(WEIGHT)
+    monkeypatch.delattr("brainkernel.act.autogroup.members_of")
+    assert cron.fate() is Fate.STANDS
+
+    cron.stage.fake.scheduler.write_autogroup(cron.stage.fake.host.proc / "810/autogroup", 3)
+    assert cron.fate() is Fate.CHANGED
+
+    monkeypatch.undo()
+    assert cron.stage.release() is ReleaseResult.FOREIGN
+    assert cron.stage.fake.scheduler.autogroups[801] == 3
+
+
 def test_a_session_that_others_live_in_is_left_as_it_is(cron: Cron) -> None:
     """A sibling outside of the family would be slowed with it."""
     cron.stage.fake.spawn(840, CRON, exe="/usr/bin/rsync", ppid=800, session=801)

@@ -199,7 +199,7 @@ class TaskRoute:
         for change in action.changes:
             match = _THREAD.fullmatch(change.name)
             if match is None:
-                nice = self._autogroup_nice(change.name)
+                nice = self._autogroup_nice(change.name, (key.tgid for key in action.moved))
                 if nice is not None and str(nice) not in entry.written(change.name):
                     return True
             elif int(match[1]) == action.target.tgid and self._lives(change.name):
@@ -221,9 +221,11 @@ class TaskRoute:
             if group.nice == 0 and set(autogroup.members_of(self._host.proc, group.name)) <= ours
         ]
 
-    def _autogroup_nice(self, name: str) -> int | None:
-        for tgid in autogroup.members_of(self._host.proc, name):
-            if group := autogroup.read_autogroup(self._host.proc, tgid):
+    def _autogroup_nice(self, name: str, tgids: Iterable[int] | None = None) -> int | None:
+        # Any member tells. Who they are, only a look at every process of the host does: not for each second.
+        for tgid in autogroup.members_of(self._host.proc, name) if tgids is None else tgids:
+            group = autogroup.read_autogroup(self._host.proc, tgid)
+            if group is not None and group.name == name:
                 return group.nice
         return None
 
