@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from brainkernel.store import Store
     from brainkernel.watch import Watch
 
+SEEN_MAX = 1_000  # a daemon may limit ten a minute for years, and only a run in the foreground has a summary
+
 
 @dataclass(slots=True)
 class _Wish:
@@ -55,7 +57,7 @@ class Limits:
     _seen: dict[int, control.Limited] = field(default_factory=dict)
 
     def seen(self) -> tuple[control.Limited, ...]:
-        """Every limit of this run, for its summary."""
+        """The limits of this run, for its summary: all that stand, and the latest of those that ended."""
         return tuple(self._seen.values())
 
     def undo(self, decision_id: int, done: Callable[[control.Releases], None]) -> None:
@@ -141,6 +143,8 @@ class Limits:
         self.report.released(action, result.result, result.why)
         if (limited := self._seen.get(action.id)) is not None:
             self._seen[action.id] = msgspec.structs.replace(limited, result=result.result.value)
+            if len(self._seen) > SEEN_MAX:
+                del self._seen[next(number for number, one in self._seen.items() if one.result)]
         self._grant(action, result)
 
     def _grant(self, action: Action, result: Released) -> None:

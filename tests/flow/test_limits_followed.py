@@ -13,6 +13,7 @@ from brainkernel.model import Action, Decision, DecisionKind, Limit, ProcessKey,
 from support.nouns import SECOND_NS, a_suspect, a_verdict
 
 if TYPE_CHECKING:
+    import pytest
     from brainkernel.act.limiter import Result
 
 WAITS_FOR_ITS_QUOTA = Action(
@@ -40,13 +41,14 @@ class Surroundings:
 
     freed: list[int] = field(default_factory=list)
     decisions: Surroundings | None = None
+    decided: set[int] = field(default_factory=set)
 
     def applied(self, action: Action) -> Decision | None:
-        assert action.id == A_DECISION.id
-        return A_DECISION
+        self.decided.add(action.id)
+        return replace(A_DECISION, id=action.id)
 
     def save(self, decision: Decision) -> None:
-        assert decision.id == A_DECISION.id
+        assert decision.id in self.decided
 
     def action(self, decision: Decision, action: Action) -> None:
         assert decision.id == action.id
@@ -99,6 +101,22 @@ def test_cgroup_that_others_share_is_not_followed() -> None:
     limits_of(around).take_results()
 
     assert around.followed == set()
+
+
+def test_limits_of_a_summary_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A year of limits fills no memory: what stands is kept, and the latest of what ended."""
+    monkeypatch.setattr("brainkernel.limits.SEEN_MAX", 3)
+    around = Surroundings()
+    limits = limits_of(around)
+
+    for number in range(1, 9):
+        action = replace(WAITS_FOR_ITS_QUOTA, id=number)
+        around.coming = [Applied(action)]
+        if number > 1:
+            around.coming.append(Released(action, ReleaseResult.RESTORED, "its lease ended"))
+        limits.take_results()
+
+    assert [(one.id, one.result) for one in limits.seen()] == [(1, ""), (7, "restored"), (8, "restored")]
 
 
 def test_limit_that_was_on_its_way_when_the_agent_was_paused_is_taken_back() -> None:
