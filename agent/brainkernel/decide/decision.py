@@ -28,7 +28,6 @@ class Circumstances:
     throttle_threshold: float = 0.0  # of the strategy: a less certain verdict does not limit either
     consent: Consent = Consent.ASK  # of a person, where one is asked
     first_time: bool = False  # this program was never limited before
-    step: int = 0  # of the ladder
     lease_ns: int = 0  # how long a limit may stand
     enforce: bool = False  # mode enforce and not paused
     version: int = 0  # of policy, rules and models that decides
@@ -42,7 +41,7 @@ def decide(
 ) -> Decision:
     """Say what may be done to one process, and why. Writes nothing. `objections` is the safety check, for those who time it."""
     kind, reason, refusals, ladder = _judge(verdict, circumstances, config, objections)
-    limit = ladder[min(circumstances.step, len(ladder) - 1)] if ladder else None
+    limit = ladder[0] if ladder else None
     return Decision(
         id=circumstances.id,
         time_ns=circumstances.time_ns,

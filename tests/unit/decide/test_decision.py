@@ -45,7 +45,6 @@ def decided(
     *,
     config: Config | None = None,
     hurts: bool = True,
-    step: int = 0,
     consent: Consent = Consent.ASK,
     first_time: bool = False,
     **changes: Any,
@@ -56,7 +55,6 @@ def decided(
         time_ns=0,
         symptom=a_symptom() if hurts else None,
         surroundings=surroundings(suspect, **changes),
-        step=step,
         consent=consent,
         first_time=first_time,
         lease_ns=60 * SECOND_NS,
@@ -160,10 +158,12 @@ def test_a_no_holds_where_nobody_would_have_been_asked(consent: Consent) -> None
     assert (decision.kind is DecisionKind.REFUSED) is (consent is Consent.DENIED)
 
 
-def test_the_ladder_ends_at_its_last_step() -> None:
-    """A step beyond the end is the end."""
-    assert decided(step=1).limit == Limit(cpu_weight=0)
-    assert decided(step=9).limit == Limit(cpu_quota_pct=20.0)
+def test_a_limit_begins_at_the_lightest_step() -> None:
+    """The others are there for who tends it."""
+    decision = decided()
+
+    assert decision.limit == decision.ladder[0]
+    assert decision.ladder == (Limit(cpu_weight=20), Limit(cpu_weight=0), Limit(cpu_quota_pct=20.0))
 
 
 OBJECTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -225,8 +225,7 @@ def test_who_owns_display_or_sound_is_never_capped_whatever_it_is_taken_for(pres
 
     decision = decided(config=config, standing=a_standing(presents=presents))
 
-    assert decision.ladder == (Limit(cpu_weight=20),)
-    assert decided(config=config, standing=a_standing(presents=presents), step=2).limit == Limit(cpu_weight=20)
+    assert (decision.limit, decision.ladder) == (Limit(cpu_weight=20), (Limit(cpu_weight=20),))
 
 
 def test_immunity_is_a_refusal_where_the_policy_has_caps_alone() -> None:
