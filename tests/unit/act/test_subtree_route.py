@@ -124,6 +124,25 @@ def test_who_lost_their_home_goes_to_the_next_one_above(stage: Stage) -> None:
     assert stage.fake.cgroup_of[600] == "/"
 
 
+@pytest.mark.parametrize("code", [errno.EBUSY, errno.EOPNOTSUPP])
+def test_whose_home_takes_no_processes_any_more_goes_to_the_next_one_above(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Somebody handed its controllers on to cgroups below it: the limit does not stand for ever because of that."""
+    stage.apply()
+    real = stage.fake.host.cgroups.write
+
+    def inner(file: Path, text: str) -> None:
+        if file == stage.fake.dir_of(HOME) / "cgroup.procs":
+            raise OSError(code, "taken")
+        real(file, text)
+
+    monkeypatch.setattr(stage.fake.host.cgroups, "write", inner)
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert {stage.fake.cgroup_of[pid] for pid in (600, 601)} == {"/"}
+
+
 def test_a_step_writes_the_same_leaf(stage: Stage) -> None:
     """From idle to a quota: the weight is the usual one again, the quota is new."""
     leaf = leaf_of(stage.apply(Limit(cpu_weight=0)))

@@ -101,14 +101,14 @@ class SubtreeRoute:
     def undo(self, entry: Entry, *, last: bool) -> Undone:  # noqa: ARG002 # the same at any time
         """Everybody back to where they came from, children to their parents' place; then the directories go."""
         action, leaf = entry.action, self._dir(entry.action.cgroup)
-        home = self._home(action)
+        home = next((change.before for change in action.changes if _HOME.fullmatch(change.name)), "/")
         lived = leaf.is_dir()
         for _ in range(_PASSES):
             pids = cgroupfs.pids_below(self._host.cgroup, action.cgroup) if leaf.is_dir() else ()
             if not pids:
                 break
             for pid in pids:
-                self._move(pid, home)
+                self._move_home(pid, home)
         if not self._host.cgroups.remove(leaf):
             return Undone(ReleaseResult.FAILED, done=False)
         foreign = self._host.cgroups.remove(self._dir(TOP)) and not self._restore_control(action)
@@ -137,12 +137,19 @@ class SubtreeRoute:
             return False
         return True
 
-    def _home(self, action: Action) -> Path:
-        # Where they came from, or the nearest cgroup above it that is still there.
-        path = next((change.before for change in action.changes if _HOME.fullmatch(change.name)), "/")
-        while path != "/" and not (self._dir(path) / "cgroup.procs").exists():
+    def _move_home(self, pid: int, path: str) -> None:
+        # Where they came from, or the nearest cgroup above it that is still there and takes processes: one that hands
+        # controllers on to those below it does not, but for the root (cgroup-v2.rst, "No Internal Process Constraint").
+        while path != "/":
+            try:
+                if (self._dir(path) / "cgroup.procs").exists():
+                    self._move(pid, self._dir(path))
+                    return
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.EOPNOTSUPP):
+                    raise
             path = path.rpartition("/")[0] or "/"
-        return self._dir(path)
+        self._move(pid, self._dir(path))
 
     def _restore_control(self, action: Action) -> bool:
         # False: somebody else needs by now what we had switched on.
