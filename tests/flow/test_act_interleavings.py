@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainkernel.act.limiter import release_everything
 from brainkernel.act.systemd import LIMIT_PROPERTIES, NOT_SET
 from brainkernel.errors import ActError
 from brainkernel.model import Limit
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from support.act_stage import Stage
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+from support.interleavings import Interrupted
 
 if TYPE_CHECKING:
     import pytest
@@ -26,16 +22,13 @@ THEIR_WEIGHT, THEIR_QUOTA = 333, 770_000  # values that we never write
 UNITS = ("hog.service", "other.service")
 
 
-class Interleavings(RuleBasedStateMachine):
+class Interleavings(Interrupted):
     """Two services under limits, and everything that happens to them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="act-"))
-        self.stage = Stage(self.directory)
         self.pids = {"hog.service": 500, "other.service": 501}
         self.next_pid = 600
-        self.next_id = 1
         # What a person set: by unit and property. Nothing else may differ from the unit's own file in the end.
         self.theirs: dict[tuple[str, str], int] = {}
         self.past_systemd: dict[str, str] = {}  # cpu.max written into the cgroup itself
@@ -63,20 +56,6 @@ class Interleavings(RuleBasedStateMachine):
         found = self.stage.enforcer.step(action_id, limit)
         if not hasattr(found, "limit"):
             self.stage.release(action_id)
-
-    @precondition(lambda self: self.stage.ledger.live)
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
-        self.stage.release(data.draw(st.sampled_from(sorted(self.stage.ledger.live))))
-
-    @rule()
-    def crash_and_release_from_the_ledger(self) -> None:
-        self.recover()
-
-    @rule()
-    def crash_and_restart(self) -> None:
-        self.stage.ledger.close()
-        self.stage.open()
 
     @rule(unit=units, name=st.sampled_from(LIMIT_PROPERTIES))
     def a_person_sets_a_property(self, unit: str, name: str) -> None:
@@ -154,12 +133,10 @@ class Interleavings(RuleBasedStateMachine):
     def recover(self) -> None:
         for entry in self.stage.ledger.live.values():
             self.past_systemd.pop(entry.action.unit, None)
-        self.stage.ledger.close()
         reloads = self.stage.systemd.reloads
-        release_everything(self.directory / "state", self.stage.fake.host, managers=self.stage.managers, patience=self.stage.patience)
+        super().recover()
         if self.stage.systemd.reloads > reloads:
             self.past_systemd.clear()
-        self.stage.open()
 
     def assert_not_ours(self, name: str) -> None:
         unit = self.stage.systemd.units[name]
@@ -173,8 +150,7 @@ class Interleavings(RuleBasedStateMachine):
             for name in UNITS:
                 self.assert_not_ours(name)
             self.daemon_reload()
-        self.stage.__exit__()
-        shutil.rmtree(self.directory)
+        super().teardown()
 
 
 def test_any_interleaving_ends_with_the_original_values_or_foreign_ones(monkeypatch: pytest.MonkeyPatch) -> None:

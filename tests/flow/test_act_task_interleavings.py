@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainkernel.act.limiter import release_everything
 from brainkernel.act.routes.protocol import OLD_STEP_STANDS
 from brainkernel.act.scheduling import Scheduling
 from brainkernel.model import Limit, Refusal
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
-from support.act_stage import Stage
+from hypothesis.stateful import initialize, invariant, precondition, rule, run_state_machine_as_test
+from support.interleavings import Interrupted
 
 if TYPE_CHECKING:
     import pytest
@@ -27,15 +23,13 @@ PLAIN, THEIRS = Scheduling(), Scheduling(0, 15, 0)  # a nice value that we never
 OURS = {str(value) for value in (Scheduling(0, 3, 16391), Scheduling(0, 7, 16391), Scheduling(5, 13, 24583))}
 
 
-class Jobs(RuleBasedStateMachine):
+class Jobs(Interrupted):
     """Two jobs of cron, what they start, and everything that happens to them."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.directory = Path(tempfile.mkdtemp(prefix="act-tasks-"))
-        self.stage = Stage(self.directory)
         self.stage.systemd.add("cron.service")
-        self.next_pid, self.next_id = 900, 1
+        self.next_pid = 900
         self.keys: dict[int, ProcessKey] = {}
         self.renamed: set[int] = set()  # threads that a person gave values of their own
 
@@ -62,20 +56,6 @@ class Jobs(RuleBasedStateMachine):
         found = self.stage.enforcer.step(action_id, limit or self.stage.ledger.live[action_id].action.limit)
         if isinstance(found, Refusal) and found.rule not in OLD_STEP_STANDS:
             self.stage.release(action_id)
-
-    @precondition(lambda self: self.stage.ledger.live)
-    @rule(data=st.data())
-    def release(self, data: st.DataObject) -> None:
-        self.stage.release(data.draw(st.sampled_from(sorted(self.stage.ledger.live))))
-
-    @rule()
-    def crash_and_release_from_the_ledger(self) -> None:
-        self.recover()
-
-    @rule()
-    def crash_and_restart(self) -> None:
-        self.stage.ledger.close()
-        self.stage.open()
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data())
@@ -119,11 +99,6 @@ class Jobs(RuleBasedStateMachine):
         stat = (self.stage.fake.host.proc / str(pid) / "stat").read_text()
         return int(stat.rpartition(")")[2].split()[1])
 
-    def recover(self) -> None:
-        self.stage.ledger.close()
-        release_everything(self.directory / "state", self.stage.fake.host, managers=self.stage.managers, patience=self.stage.patience)
-        self.stage.open()
-
     def assert_nothing_of_ours(self) -> None:
         left = {tid: now for tid, now in self.stage.fake.scheduler.values.items() if str(now) in OURS}
         assert left == {}
@@ -135,8 +110,7 @@ class Jobs(RuleBasedStateMachine):
         assert self.stage.ledger.live == {}
         self.assert_nothing_of_ours()
         self.a_persons_value_stays()
-        self.stage.__exit__()
-        shutil.rmtree(self.directory)
+        super().teardown()
 
 
 def test_any_interleaving_on_single_tasks_ends_with_the_original_values_or_foreign_ones(monkeypatch: pytest.MonkeyPatch) -> None:
