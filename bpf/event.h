@@ -201,7 +201,7 @@ struct settings {
 	__u64 wake_bytes;		/* unread bytes at which even a record that can wait wakes the consumer */
 	__u64 argv_key[2];		/* random */
 	__u32 all_events;		/* 1: the gate counts but keeps nothing back */
-	__u32 zero;
+	__u32 abi;			/* of what event.h the object was compiled; user space reads it before it writes the rest */
 };
 _Static_assert(sizeof(struct settings) == 48, "wire.py packs 48 bytes");
 

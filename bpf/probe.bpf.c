@@ -20,7 +20,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile struct settings settings SEC(".rodata.settings") = {};
+/* EVENT_ABI comes from scripts/build-bpf. */
+const volatile struct settings settings SEC(".rodata.settings") = { .abi = EVENT_ABI };
 
 /* Sizes that depend on the number of CPUs are set by user space before load. */
 

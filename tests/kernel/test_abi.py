@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import hashlib
+import struct
+from pathlib import Path
+
 import pytest
+from brainkernel.errors import SenseError
 from brainkernel.sense import wire
-from brainkernel.sense.core import OBJECT_FILE
+from brainkernel.sense.core import OBJECT_FILE, CoreLoader, CoreOptions
 from support.btf import Btf
 from support.kernel import require_kernel
 
@@ -38,3 +43,22 @@ def test_enums_agree_with_the_compiled_programs(btf: Btf) -> None:
         **{f"FAILURE_{name.upper()}": i for i, name in enumerate(wire.FAILURES)},
         "FAILURE_COUNT": len(wire.FAILURES),
     }
+
+
+def test_wire_names_the_event_h_that_it_decodes() -> None:
+    """Whoever changes event.h changes wire.py with it, and this number last."""
+    header = Path(__file__).parents[2] / "bpf/event.h"
+
+    assert f"{wire.ABI:08x}" == hashlib.sha256(header.read_bytes()).hexdigest()[:8]
+
+
+def test_object_of_another_event_h_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    """It would load, run, and send what nobody can decode: nothing would be seen, and nothing said."""
+    require_kernel()
+    image, abi = OBJECT_FILE.read_bytes(), struct.pack("<I", wire.ABI)
+    assert image.count(abi) == 1
+    stale = tmp_path / "probe.bpf.o"
+    stale.write_bytes(image.replace(abi, bytes(4)))
+
+    with pytest.raises(SenseError, match=r"another version of brainkernel; run \./scripts/build-bpf$"):
+        CoreLoader(CoreOptions(object_file=stale)).open()

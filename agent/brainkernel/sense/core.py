@@ -18,7 +18,7 @@ from brainkernel.sense import hostcheck, wire
 from brainkernel.sense.assembly import EventAssembly
 from brainkernel.sense.cgroups import CgroupPaths, read_mounts
 from brainkernel.sense.exepath import ExePaths
-from brainkernel.sense.libbpf import BpfMap, BpfObject, iterate, possible_cpus
+from brainkernel.sense.libbpf import BpfMap, BpfObject, LibbpfError, iterate, possible_cpus
 from brainkernel.sense.loader import Fates, KernelCounters
 from brainkernel.sense.ring import Ring
 from brainkernel.sense.suppression import SuppressionNotices
@@ -48,6 +48,7 @@ _INABILITIES = {
 }
 _INVOCATIONS_MAX = 16384  # as declared in bpf/probe.bpf.c
 _FOLLOWED_MAX = 64  # as declared in bpf/probe.bpf.c
+_SETTINGS = ".rodata.settings"
 _LEVELS = 32  # bits of followed_levels
 _ARGV_KEY = struct.Struct("<QQ")
 _U32 = struct.Struct("<I")
@@ -107,7 +108,7 @@ class CoreLoader:
                 self._map_memory(obj, stack)
                 self._attach(obj)
                 self._resources = stack.pop_all()
-        except (SenseError, OSError) as error:
+        except (LibbpfError, OSError) as error:
             raise SenseError(hostcheck.explained(error)) from error
         self._cgroup_paths = CgroupPaths(options.proc, read_mounts(options.proc))
         self._resources.callback(self._cgroup_paths.close)
@@ -125,15 +126,19 @@ class CoreLoader:
         self._ring_bytes = options.ring_bytes or ring_bytes_for(self._cpus)
         rate = 0 if options.all_events else options.exec_records_per_s
         interval_ns = 1_000_000_000 // rate if rate else 0
+        # Else it would load and run, and each of its records would be undecodable, or worse, be decoded.
+        if obj.constant(_SETTINGS)[-_U32.size :] != _U32.pack(wire.ABI):
+            msg = f"{options.object_file} was compiled for another version of brainkernel; run ./scripts/build-bpf"
+            raise SenseError(msg)
         obj.set_constant(
-            ".rodata.settings",
+            _SETTINGS,
             wire.SETTINGS.struct.pack(
                 interval_ns,
                 interval_ns * options.exec_records_burst,
                 self._ring_bytes // 4,
                 *_ARGV_KEY.unpack(os.urandom(16)),
                 int(options.all_events),
-                0,
+                wire.ABI,
             ),
         )
         obj.resize_maps({"events": self._ring_bytes, "counters": self._cpus, "waits": self._cpus})

@@ -7,6 +7,7 @@ import os
 import platform
 from pathlib import Path
 
+from brainkernel.sense import wire
 from brainkernel.sense.libbpf import LibbpfError
 
 TRACING = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")  # where bcc looks for tracepoints
@@ -22,21 +23,23 @@ def missing_for_core(object_file: Path, proc: Path, sys: Path) -> str | None:
         return "this kernel does not describe its types (no /sys/kernel/btf/vmlinux); boot one with CONFIG_DEBUG_INFO_BTF=y, 5.10 or newer"
     if "[confidentiality]" in _text_of(sys / "kernel/security/lockdown"):
         return "the kernel is locked down (confidentiality), which forbids BPF to read; boot with lockdown=integrity or without Secure Boot"
-    if lacking := lacking_capabilities(_text_of(proc / "self/status")):
-        return f"this process lacks {' and '.join(lacking)}; run it as root or grant them (AmbientCapabilities= in a unit)"
-    if _pid_namespace(proc) not in (None, _INIT_PID_NAMESPACE):
-        return "this process is in a PID namespace of its own, where the kernel's process ids mean nothing; run it on the host (--pid=host)"
-    return None
+    return _missing_for_bpf(proc)
 
 
 def missing_for_bcc(source_file: Path, proc: Path) -> str | None:
     """What the bcc loader lacks on this host, and the remedy, in one line; None if nothing is known to be missing."""
     if not source_file.is_file():
         return f"the source of the BPF programs is missing ({source_file}); run ./scripts/build-bpf"
+    if not _text_of(source_file).startswith(f"/* EVENT_ABI {wire.ABI:#010x} */"):
+        return f"{source_file} is of another version of brainkernel; run ./scripts/build-bpf"
     if "BCC_KERNEL_SOURCE" not in os.environ and not Path(f"/lib/modules/{platform.release()}/build").exists():
         return f"the headers of this kernel are missing; install linux-headers-{platform.release()}, or name others in BCC_KERNEL_SOURCE"
     if not any(Path(folder, "events/sched").is_dir() for folder in TRACING):
         return "tracefs is not mounted; mount -t tracefs tracefs /sys/kernel/tracing"
+    return _missing_for_bpf(proc)
+
+
+def _missing_for_bpf(proc: Path) -> str | None:
     if lacking := lacking_capabilities(_text_of(proc / "self/status")):
         return f"this process lacks {' and '.join(lacking)}; run it as root or grant them (AmbientCapabilities= in a unit)"
     if _pid_namespace(proc) not in (None, _INIT_PID_NAMESPACE):

@@ -158,14 +158,18 @@ class BpfObject:
         self._object: int | None = checked_pointer(str(path), self._lib.bpf_object__open_file(os.fsencode(path), byref(options)))
         self._links: list[int] = []
 
+    def constant(self, section: str) -> bytes:
+        """What a read-only data section holds; only before `load`."""
+        start, size = self._initial_value(section)
+        return ctypes.string_at(start, size)
+
     def set_constant(self, section: str, value: bytes) -> None:
-        """Overwrite the start of a read-only data section; only before `load`."""
-        size = c_size_t()
-        start = checked_pointer(section, self._lib.bpf_map__initial_value(self._map(section), byref(size)))
-        if len(value) > size.value:
-            msg = f"{section} holds {size.value} bytes, not {len(value)}; the object is not of this version: run scripts/build-bpf"
+        """Overwrite a read-only data section; only before `load`."""
+        start, size = self._initial_value(section)
+        if len(value) != size:
+            msg = f"{section} holds {size} bytes, not {len(value)}"
             raise SenseError(msg)
-        ctypes.memmove(start, value, len(value))
+        ctypes.memmove(start, value, size)
 
     def resize_maps(self, max_entries: Mapping[str, int]) -> None:
         """Set the size of maps by name; only before `load`."""
@@ -201,6 +205,11 @@ class BpfObject:
         if self._object is not None:
             self._lib.bpf_object__close(self._object)
             self._object = None
+
+    def _initial_value(self, section: str) -> tuple[int, int]:
+        size = c_size_t()
+        start = checked_pointer(section, self._lib.bpf_map__initial_value(self._map(section), byref(size)))
+        return start, size.value
 
     def _map(self, name: str) -> int:
         return checked_pointer(f"map {name}", self._lib.bpf_object__find_map_by_name(self._object, name.encode()))

@@ -120,8 +120,9 @@ SETTINGS = Layout(
     ("wake_bytes", "Q"),
     ("argv_key", "2Q"),
     ("all_events", "I"),
-    ("zero", "I"),
+    ("abi", "I"),
 )
+ABI = 0x8CBF256F  # of bpf/event.h, as scripts/build-bpf writes it into what it makes
 LAYOUTS = (FILE_ID, HEADER, ANCESTOR, EXEC, EXIT, FORK, TASK, IDENTITY, INVOCATION, KNOWN, BUCKET, FATES, COUNTERS, WAITS, SETTINGS)
 
 FAILURES = ("ring_full", "argv_fault", "filename_fault", "track", "bucket")  # enum failure, in its order

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from brainkernel.clock import SystemClock
 from brainkernel.errors import SenseError
-from brainkernel.sense import hostcheck, loader, netlink
+from brainkernel.sense import hostcheck, loader, netlink, wire
 from brainkernel.sense.loaders import live_loaders
 
 if TYPE_CHECKING:
@@ -51,12 +51,15 @@ def test_bcc_without_tracefs_or_headers_names_the_remedy(tmp_path: Path, monkeyp
     monkeypatch.setattr(hostcheck, "TRACING", ())
 
     no_source = hostcheck.missing_for_bcc(source, tmp_path)
-    source.write_text("")
+    source.write_text("/* EVENT_ABI 0x00000000 */")
+    stale = hostcheck.missing_for_bcc(source, tmp_path)
+    source.write_text(f"/* EVENT_ABI {wire.ABI:#010x} */")
     no_headers = hostcheck.missing_for_bcc(source, tmp_path)
     monkeypatch.setenv("BCC_KERNEL_SOURCE", str(tmp_path))
     no_tracefs = hostcheck.missing_for_bcc(source, tmp_path)
 
     assert "build-bpf" in (no_source or "")
+    assert "another version of brainkernel; run ./scripts/build-bpf" in (stale or "")
     assert "install linux-headers-0.0-none" in (no_headers or "")
     assert "mount -t tracefs" in (no_tracefs or "")
 
