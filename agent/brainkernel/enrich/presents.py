@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 import socket
 import struct
-from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from brainkernel.enrich.procfs import read_open_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 # A render node (/dev/dri/renderD128) is not among them: miners compute with it, nobody sees it.
-_DEVICES = re.compile(r"/dev/(dri/card\d+|snd/(?:pcm|seq).*|input/event\d+|fb\d+)")
+_DEVICES = re.compile(r"/dev/(dri/card\d+|snd/(?:pcm|seq)[A-Za-z0-9]*|input/event\d+|fb\d+)")
 _SERVERS = re.compile(r"@?/(?:tmp/\.X11-unix/X\d+|run/user/\d+/(?:wayland-\d+|pipewire-\d+|pulse/native))")
 _SOCKET = re.compile(r"socket:\[(\d+)\]")
 MAX_FILES = 512
@@ -34,7 +35,7 @@ def read_presents(proc_root: Path, tgid: int, peer_name: Callable[[int], str] | 
 
     `peer_name` gives the path to which a Unix socket (its inode) is connected; without it the kernel is asked.
     """
-    files = _open_files(proc_root / str(tgid) / "fd")
+    files = [name for _, name in read_open_files(f"{proc_root}/{tgid}/fd", MAX_FILES)]
     for name in files:
         if _DEVICES.fullmatch(name):
             return name
@@ -44,17 +45,6 @@ def read_presents(proc_root: Path, tgid: int, peer_name: Callable[[int], str] | 
             if _SERVERS.fullmatch(name := ask(inode)):
                 return name
     return ""
-
-
-def _open_files(directory: Path) -> list[str]:
-    found = []
-    with suppress(OSError):
-        for link in directory.iterdir():
-            with suppress(OSError):
-                found.append(str(link.readlink()))
-            if len(found) >= MAX_FILES:
-                break
-    return found
 
 
 class _Peers:

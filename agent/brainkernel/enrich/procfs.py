@@ -7,12 +7,15 @@ about the process that was meant.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from brainkernel.model import CLOCK_TICK_NS, ProcessKey
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _READ_BYTES = 65_536  # of any one file: cgroup and stat are far below, and a hostile cmdline is cut
@@ -95,6 +98,17 @@ class ProcFs:
         """Read the audit session, which pam_systemd takes as the logind session's id when it is set; else ""."""
         text = (self.read_text(pid, "sessionid") or "").strip()
         return text if text.isdecimal() and int(text) != _UNSET else ""
+
+
+def read_open_files(fd_directory: str, most: int) -> Iterator[tuple[str, str]]:
+    """Read the first entries of a /proc/PID/fd: number and what is open there; none if the process is gone.
+
+    Not listed as a whole: half a million descriptors, which systemd lets any service open, take a second.
+    """
+    with suppress(OSError), os.scandir(fd_directory) as entries:
+        for entry in islice(entries, most):
+            with suppress(OSError):  # closed meanwhile
+                yield entry.name, os.readlink(entry.path)  # noqa: PTH115 # on the event path
 
 
 def stat_of(pid: int, text: str) -> ProcStat | None:

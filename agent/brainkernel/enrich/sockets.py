@@ -8,12 +8,13 @@ importing it brings asyncio, ssl and 20 MB into the daemon.
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import struct
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
+
+from brainkernel.enrich.procfs import read_open_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,8 @@ class Sockets:
 
     def of_process(self, fd_directory: str) -> Connections:
         """Read the connections of the process with this /proc/PID/fd; never raises."""
-        inodes = dict(_socket_inodes(fd_directory))
+        files = read_open_files(fd_directory, _FDS_MAX)
+        inodes = {fd: int(target[8:-1]) for fd, target in files if target.startswith("socket:[")}
         if not inodes:
             return NONE
         if any(i not in self._by_inode for i in inodes.values()) or self._stale:
@@ -95,20 +97,6 @@ class Sockets:
             for family in (socket.AF_INET, socket.AF_INET6):
                 for protocol, states in ((socket.IPPROTO_TCP, _TCP_STATES), (socket.IPPROTO_UDP, _UDP_STATES)):
                     self._by_inode.update(_dumped(family, protocol, states))
-
-
-def _socket_inodes(fd_directory: str) -> Iterator[tuple[str, int]]:
-    try:
-        fds = os.listdir(fd_directory)[:_FDS_MAX]  # noqa: PTH208 # on the event path
-    except OSError:
-        return
-    for fd in fds:
-        try:
-            target = os.readlink(f"{fd_directory}/{fd}")  # noqa: PTH115
-        except OSError:
-            continue
-        if target.startswith("socket:["):
-            yield fd, int(target[8:-1])
 
 
 def _dumped(family: int, protocol: int, states: int) -> Iterator[tuple[int, Connection]]:

@@ -24,6 +24,13 @@ def test_an_open_device_tells(tmp_path: Path, device: str) -> None:
     assert read_presents(tmp_path, 7, lambda _: "") == device
 
 
+def test_a_file_that_only_looks_like_a_device_is_none(tmp_path: Path) -> None:
+    """In a mount namespace of its own a program gives files any name; one with control characters is no driver's."""
+    a_process(tmp_path, "/dev/snd/pcmC0\x1b[2J", "/dev/snd/seq x")
+
+    assert read_presents(tmp_path, 7, lambda _: "") == ""
+
+
 @pytest.mark.parametrize("link", ["/dev/dri/renderD128", "/dev/null", "/home/alice/dev/dri/card0", "pipe:[5]"])
 def test_computing_on_a_graphics_card_is_not_showing(tmp_path: Path, link: str) -> None:
     """Miners hold render nodes; nobody sees them."""
