@@ -154,7 +154,9 @@ class Decisions:
 
     def was_limited(self, suspect: Suspect) -> bool:
         """Whether a limit on this program was ever written, as far as decisions are kept; scripts are programs of their own."""
-        script = "coalesce(json_extract(CAST(decision AS TEXT), '$.suspect.evidence.script'), '')"
+        # In a CASE, as AND promises no order, and SQLite takes what is no JSON for an error of the database.
+        text = "CAST(decision AS TEXT)"
+        script = f"CASE WHEN json_valid({text}) THEN coalesce(json_extract({text}, '$.suspect.evidence.script'), '') END"
         sql = f"SELECT 1 FROM decisions WHERE exe = ? AND action IS NOT NULL AND {script} = ? LIMIT 1"  # noqa: S608 # constants
         return bool(self._database.rows(sql, (_text(suspect.program.exe), _text(suspect.evidence.script))))
 

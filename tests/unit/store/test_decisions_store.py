@@ -189,3 +189,18 @@ def test_was_limited_knows_programs_and_scripts_apart(tmp_path: Path) -> None:
 
         suspects = [*scripts.values(), a_suspect("/usr/bin/tool"), a_suspect("/usr/bin/python3"), a_suspect("/never/seen")]
         assert [decisions.was_limited(suspect) for suspect in suspects] == [True, False, True, False, False]
+
+
+def test_was_limited_leaves_out_a_decision_that_cannot_be_read(tmp_path: Path) -> None:
+    """One damaged row is one program less that is known to have been limited, and not the end of the whole database."""
+    with opened(tmp_path) as host:
+        for decision_id in (1, 2):
+            host.store.decisions.save(a_decision(decision_id, "/usr/bin/tool"))
+            host.store.decisions.attach_action(an_action(decision_id))
+        host.store.database.write("UPDATE decisions SET decision = CAST('{' AS BLOB) WHERE id = 1", ())
+        host.store.flush()
+
+        assert host.store.decisions.was_limited(a_suspect("/usr/bin/tool"))
+        assert not host.store.decisions.was_limited(a_suspect("/never/seen"))
+        assert host.store.decisions.count() == 2
+    assert not list(tmp_path.glob("*.corrupt-*"))
