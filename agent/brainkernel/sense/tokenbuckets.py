@@ -16,14 +16,12 @@ class TokenBuckets:
         self._depth_ns = self._interval_ns * burst
         self._due_ns: OrderedDict[int, int] = OrderedDict()  # by cgroup: up to when its tokens are spent (GCRA)
         self.suppressed: dict[int, int] = {}  # by cgroup, since the bucket was made
-        self.suppressed_total = 0
 
     def admits(self, cgroup_id: int, now_ns: int) -> bool:
         """Take a token of this cgroup's bucket, if it has one."""
         due_ns = max(self._due_ns.get(cgroup_id, 0), now_ns)
         if due_ns - now_ns + self._interval_ns > self._depth_ns:
             self.suppressed[cgroup_id] = self.suppressed.get(cgroup_id, 0) + 1
-            self.suppressed_total += 1
             return False
         self._due_ns[cgroup_id] = due_ns + self._interval_ns
         self._due_ns.move_to_end(cgroup_id)
