@@ -6,10 +6,11 @@ import contextlib
 import ctypes
 import os
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 _FILEID_KERNFS = 0xFE  # include/linux/exportfs.h
 _HANDLE_BYTES = 8
+_ROOT_ID = 1  # of the whole hierarchy: kernfs gives its root the first number
 
 
 class _FileHandle(ctypes.Structure):
@@ -115,6 +116,15 @@ class CgroupPaths:
             return path
         # The process may have been moved since, so what it says is not remembered as the id's.
         return (read_cgroup(self._proc, tgid) if tgid else None) or ""
+
+    def level_of(self, cgroup_id: int) -> int | None:
+        """How deep in the host's tree it is; None if nobody knows, or what is mounted here is only a part of the tree."""
+        path = self.of(cgroup_id, 0)
+        try:
+            is_whole = self._mounts.unified is not None and self._mounts.unified.stat().st_ino == _ROOT_ID
+        except OSError:
+            return None
+        return len(PurePath(path).parts) - 1 if path and is_whole else None
 
     def _remember(self, cgroup_id: int, path: str) -> None:
         if len(self._paths) >= self._capacity:

@@ -249,9 +249,9 @@ class CoreLoader:
             return False
         if cgroup_id not in self._followed:
             self._cgroup_waits.put(key, bytes(wire.WAITS.size))
-            path = self._cgroup_paths.of(cgroup_id, 0)
+            level = self._cgroup_paths.level_of(cgroup_id)
             # Where it is not known, all levels: dearer, and as right.
-            self._followed[cgroup_id] = 1 << len([part for part in path.split("/") if part]) % _LEVELS if path else (1 << _LEVELS) - 1
+            self._followed[cgroup_id] = (1 << _LEVELS) - 1 if level is None else 1 << level % _LEVELS
             self._tell_followed()
         return True
 

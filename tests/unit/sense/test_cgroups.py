@@ -94,3 +94,22 @@ def test_cgroup_id_is_the_inode_of_its_folder(tmp_path: Path) -> None:
     assert read_cgroup_id(CgroupMounts(tmp_path, has_named=False), "/unit") == (tmp_path / "unit").stat().st_ino
     assert read_cgroup_id(CgroupMounts(tmp_path, has_named=False), "/gone") == 0
     assert read_cgroup_id(CgroupMounts(tmp_path, has_named=True), "/unit") == 0
+
+
+def test_level_is_that_of_the_hosts_tree_or_unknown(tmp_path: Path) -> None:
+    """In a container the mount shows a part of the tree, and what is counted from there is not the kernel's level."""
+    mount = read_mounts(Path("/proc")).unified
+    if mount is None or os.geteuid() != 0 or mount.stat().st_ino != 1:
+        pytest.skip("needs root and the whole cgroup v2 tree, also as /sys/fs/cgroup/unified")
+    inner = mount / f"brainkernel-test-{os.getpid()}" / "inner"
+    inner.mkdir(parents=True)
+    whole, part = (CgroupPaths(tmp_path, CgroupMounts(root, has_named=False)) for root in (mount, inner.parent))
+    levels = [paths.level_of(inner.stat().st_ino) for paths in (whole, part)]
+    root_level, unknown = whole.level_of(1), whole.level_of(2**50)
+    for paths in (whole, part):
+        paths.close()
+    for folder in (inner, inner.parent):
+        folder.rmdir()
+
+    assert levels == [2, None]
+    assert (root_level, unknown) == (0, None)
