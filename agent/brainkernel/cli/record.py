@@ -6,6 +6,7 @@ The file holds command lines, which may hold secrets: it is written readable by 
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import jsonl, options
@@ -36,5 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
     if os.geteuid() != 0:
         msg = "record reads the kernel's events: run it as root"
         raise PermissionDeniedError(msg)
+    # `timeout` and a terminal that is closed end it as Ctrl-C does: what was recorded is moved to its place.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     with jsonl.opened_output(arguments.output, private=True) as file:
         return record(file, arguments.loader, arguments.seconds)
