@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from brainkernel.cli.control_client import ask
 from brainkernel.link.control import STATUS, Status
 
 from benchmarks import processes
 from benchmarks.contenders import ours
+from benchmarks.meanwhile import Meanwhile
 from benchmarks.outcome import OURS, Limit, Outcome, Series
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _flood(bench: Bench) -> _Flood:
         settled_mb = processes.status_bytes(agent.pid, "VmRSS") / 1e6
         (processes.PROC / str(agent.pid) / "clear_refs").write_text(_RESET_PEAK)
         before, forks = _status(bench), processes.forks()
-        with _Asker(bench) as asker:
+        asker = _Asker(bench)
+        with Meanwhile(_ASK_EVERY_S, asker.ask):
             bench.storm(_PROGRAMS, program=str(bench.tool("tiny")), copies=copies)
             forks = processes.forks() - forks - _PROGRAMS
             time.sleep(_SETTLED_S)
@@ -117,20 +118,9 @@ class _Asker:
         self.longest_s = 0.0
         self.asked = 0
         self._bench = bench
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        while not self._ended.wait(_ASK_EVERY_S):
-            began = time.monotonic()
-            _status(self._bench)
-            self.longest_s = max(self.longest_s, time.monotonic() - began)
-            self.asked += 1
+    def ask(self) -> None:
+        began = time.monotonic()
+        _status(self._bench)
+        self.longest_s = max(self.longest_s, time.monotonic() - began)
+        self.asked += 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
-import threading
 import time
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from benchmarks.contenders import ours
+from benchmarks.meanwhile import Meanwhile
 from benchmarks.outcome import OURS, Limit, Outcome, Series
 
 if TYPE_CHECKING:
@@ -28,12 +29,14 @@ def measure(wanted: frozenset[str], bench: Bench) -> Iterator[Outcome]:
     for run in range(bench.runs):
         bench.say(f"short-lived programs, run {run + 1} of {bench.runs}")
         copies = bench.folder("short-lived")
-        with ours.GATED.running(bench) as agent, _Poller(copies) as poller:
+        seen: set[int] = set()
+        poll = functools.partial(_poll, copies, seen)
+        with ours.GATED.running(bench) as agent, Meanwhile(_POLL_S, poll):
             bench.storm(_STARTS, _PER_S, program=str(bench.tool("tiny")), copies=copies)
             time.sleep(1)
         reported = _reported(agent.output, copies)
         captured.append(100 * len(reported) / _STARTS)
-        polled.append(100 * len(poller.seen) / _STARTS)
+        polled.append(100 * len(seen) / _STARTS)
         p99s.append(sorted(reported.values())[int(0.99 * len(reported))])
     if _CAPTURE in wanted:
         yield Outcome(
@@ -65,23 +68,7 @@ def _reported(output: Path, copies: Path) -> dict[str, float]:
     return found
 
 
-class _Poller:
-    def __init__(self, copies: Path) -> None:
-        self.seen: set[int] = set()
-        self._copies = str(copies)
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._poll)
+def _poll(copies: Path, seen: set[int]) -> None:
+    import psutil  # noqa: PLC0415 # the rows beside this one need none of it
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._thread.join()
-
-    def _poll(self) -> None:
-        import psutil  # noqa: PLC0415 # the rows beside this one need none of it
-
-        while not self._ended.wait(_POLL_S):
-            self.seen |= {p.pid for p in psutil.process_iter(["exe"]) if (p.info["exe"] or "").startswith(self._copies)}
+    seen |= {p.pid for p in psutil.process_iter(["exe"]) if (p.info["exe"] or "").startswith(str(copies))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json
 import subprocess
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from benchmarks import processes
 from benchmarks.contenders import ours
 from benchmarks.contenders.contender import ContenderError, stop
+from benchmarks.meanwhile import Meanwhile
 from benchmarks.outcome import OURS, Limit, Outcome, Series
 
 if TYPE_CHECKING:
@@ -67,24 +67,14 @@ def _first_event(bench: Bench) -> tuple[float, int]:
     raise ContenderError(msg)
 
 
-@contextlib.contextmanager
-def _new_programs(bench: Bench, folder: Path) -> Iterator[None]:
+def _new_programs(bench: Bench, folder: Path) -> Meanwhile:
     image = bench.tool("tiny").read_bytes()
-    ended = threading.Event()
+    numbers = itertools.count()
 
     def make() -> None:
-        for number in itertools.count():
-            if ended.wait(_EVERY_S):
-                return
-            program = folder / f"new-{number}"
-            program.write_bytes(image)
-            program.chmod(0o755)
-            subprocess.run([program], check=True)
+        program = folder / f"new-{next(numbers)}"
+        program.write_bytes(image)
+        program.chmod(0o755)
+        subprocess.run([program], check=True)
 
-    maker = threading.Thread(target=make)
-    maker.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        maker.join()
+    return Meanwhile(_EVERY_S, make)
