@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _CHARS_MAX = 65_536
 _ORDERS = re.compile(
     r"system_critical|bloatware"  # words that stand in no command line but ours
-    r"|(?:class|category|categor[iy]\w*|verdict|confidence|klasse|kategorie|clase|classe|класс|категори\w|类别|分類|カテゴリ)[\"'\\]{0,3}\s{0,3}(?:[:=]|is\b|ist\b|est\b|是|は)"
+    r"|(?:class|category|categor[iy]\w{0,12}|verdict|confidence|klasse|kategorie|clase|classe|класс|категори\w|类别|分類|カテゴリ)[\"'\\]{0,3}\s{0,3}(?:[:=]|is\b|ist\b|est\b|是|は)"
     r"|\b(?:ignore|disregard|forget|override|ignoriere|vergiss|ignora|olvida|ignorez|oubliez)\b.{0,60}(?:instruc|rule|prompt|previous|above|anweisung|regel|consigne|anterior)"
     r"|\b(?:classif\w+|label|mark|treat|report|consider|judge)\b.{0,40}\b(?:as|to be)\b.{0,20}\b(?:service|interactive|development|background|benign|safe|harmless|suspicious|unknown|critical)"
     r"|\b(?:you are|you must|du bist|du musst|eres|tu es)\b.{0,60}(?:classif|assistant|model|service|benign|critical)"

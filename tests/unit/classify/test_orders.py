@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,17 @@ def test_orders_are_seen_wherever_they_stand(order: str, where: str) -> None:
 def test_orders_at_the_end_of_a_long_command_line_are_seen() -> None:
     """Filling pushes nothing out of sight."""
     assert gives_orders(a_suspect("/opt/x", argv=("x", *["fill"] * 100_000, ORDERS[0])).program)
+
+
+@pytest.mark.parametrize("word", ["categori", "classif ", "ignore ", "label as ", "you are ", "<process", '"}]', "верди", "categor\u0131"])
+def test_orders_are_looked_for_in_no_time_whatever_is_repeated(word: str) -> None:
+    """The daemon's loop waits for this: 64 KB of a command line, read from /proc, once took it 12 s."""
+    program = a_suspect("/opt/x", argv=("x", word * (65_536 // len(word)))).program
+
+    before_s = time.process_time()
+    gives_orders(program)
+
+    assert time.process_time() - before_s < 1
 
 
 def ordinary() -> Iterator[Suspect]:
