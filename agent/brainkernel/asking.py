@@ -115,10 +115,13 @@ class Asking:
         return self.config.may_act or self.has_passed(model)
 
     def has_passed(self, model: str) -> bool:
-        """Whether a model, named "backend/model", has passed the exam here with today's prompt."""
+        """Whether a language model, named "backend/model", has passed the exam here with today's prompt.
+
+        A gateway cannot answer in the name of the rules and the local model, whose pass stands beside these.
+        """
         backend, _, name = model.partition("/")
         result = self._results.get((backend, name))
-        return result is not None and result.passed
+        return result is not None and result.passed and backend != NO_BACKEND
 
     def has_failed(self, model: str) -> bool:
         """Whether a model has been examined here and failed; what nobody has examined has not."""

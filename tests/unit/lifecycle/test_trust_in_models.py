@@ -55,7 +55,7 @@ class Room:
         assert self.asking.collect() == []
         return [decode(body, Ask) for body in FrameBuffer().feed(self._gateway.recv(1 << 16))]
 
-    def verdict(self, *, by: str = "wise:1b") -> Verdict:
+    def verdict(self, *, by: str = "wise:1b", backend: str = "ollama") -> Verdict:
         """Have a program judged by a model."""
         assert self.asking.ask(a_suspect("/opt/x/x"))
         self._store.clock.advance_to(self._store.clock.boot_ns() + SECOND_NS)
@@ -63,7 +63,7 @@ class Room:
         (body,) = FrameBuffer().feed(self._gateway.recv(1 << 16))
         ask = decode(body, Ask)
         proposed = ProposedVerdict(Category.BACKGROUND, 0.99, "trust me")
-        self._gateway.sendall(frame_of(Answers(ask.id, (proposed,), usage=Usage("ollama", by, 5))))
+        self._gateway.sendall(frame_of(Answers(ask.id, (proposed,), usage=Usage(backend, by, 5))))
         self._asker.on_readable()
         ((_, verdict),) = self.asking.collect()
         return verdict
@@ -124,6 +124,13 @@ def test_pass_is_of_one_model_and_one_prompt(tmp_path: Path) -> None:
     with a_room(tmp_path, None, PASSED, replace(PASSED, model="other:1b", prompt_version="0")) as room:
         assert not room.verdict(by="foolish:1b").may_act
         assert not room.verdict(by="other:1b").may_act
+
+
+def test_gateway_cannot_answer_in_the_name_of_the_local_model(tmp_path: Path) -> None:
+    """The pass of the rules and the local model is no language model's, though a gateway may call itself so."""
+    local = replace(PASSED, backend="none", model="rules+local/8c2d44ef")
+    with a_room(tmp_path, None, local) as room:
+        assert not room.verdict(backend=local.backend, by=local.model).may_act
 
 
 def test_result_that_comes_while_the_agent_runs_counts_at_once(tmp_path: Path) -> None:
