@@ -45,7 +45,7 @@ _REFERENCE_WORDS = frozenset(
     "undefined publickey keyboard-interactive gssapi plain files keyring file- encrypted inherit".split()
 )
 _VARIABLE = re.compile(
-    r"\$(?:\w+|\{[^{}]{1,200}\}|\(.*|\W?|\{\{.*)|`.*|%\w+%|%[sd]|\{\{.*\}\}|\{\w*\}|<[\w ./:-]{1,60}>|\[\w+\]|[*xX•]{3,}(?:/\w?)?|\[[\w^-]+\][*+?]?|[A-Za-z_.]+\(.*|\.[*+].*|\\+[SwWdb][*+]?.*|\[\^.*|\.{3}|\?+",
+    r"\$(?:\w+|\{[^{}]{1,200}\}|\(.*|\W?|\{\{.*)|`.*|%\w+%|%[sd]|\{\{.*\}\}|\{\w*\}|<[\w ./:-]{1,60}>|\[\w+\]|[*xX•]{3,}(?:/\w?)?|\[[\w^-]+\][*+?]?|[A-Za-z_.]+\((?:[)\"'\\].*)?|\.[*+].*|\\+[SwWdb][*+]?.*|\[\^.*|\.{3}|\?+",
     re.DOTALL,
 )
 _PATH = re.compile(
