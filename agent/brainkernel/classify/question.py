@@ -108,7 +108,7 @@ def _evidence_of(suspect: Suspect) -> Iterable[tuple[str, str]]:
     yield "script", evidence.script
     yield "script_package", _named(evidence.script_package) if evidence.script_package else ""
     yield "container", evidence.container
-    yield "stdin_or_stdout_connected_to", evidence.remote_stdio
+    yield "stdio_connected_to", evidence.remote_stdio
     yield "connections", "; ".join(evidence.sockets[:3])
     yield "file_changed", _ago(evidence.exe_age_s)
     yield "session", evidence.session

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from brainkernel.asking import question_of
 from brainkernel.gateway.llm.prompt import PROMPT_VERSION, SYSTEM_MESSAGE, messages_of, schema_of
 from brainkernel.link.messages import Question
-from brainkernel.model import Category
+from brainkernel.model import Category, Evidence, Mark, Package, Unit
 from hypothesis import given
 from hypothesis import strategies as st
+from support.nouns import a_suspect
 from support.questions import a_question
 
 GOLDEN = Path(__file__).parents[2] / "golden" / f"prompt-{PROMPT_VERSION}.txt"
@@ -46,6 +48,19 @@ def test_prompt_is_the_golden_one() -> None:
     text = "\n".join(f"--- {m['role']}\n{m['content']}" for m in messages_of(questions)) + "\n"
 
     assert text == GOLDEN.read_text(encoding="ascii")
+
+
+def test_prompt_names_all_evidence_in_full() -> None:
+    """No name is so long that its middle is cut out: a model could only guess what such a value is."""
+    evidence = Evidence(
+        package=Package(name="x"), unit=Unit(name="x", description="x", triggered_by=("x",), user_uid=1), script="x", container="x",
+        script_package=Package(name="x"), sockets=("x",), remote_stdio="x", exe_age_s=1, session="x", tty="x", marks=frozenset({Mark.SETUID}),
+    )  # fmt: skip
+    names = list(question_of(a_suspect(evidence=evidence)).evidence.items())
+
+    assert len(names) == 15
+    for one in names:
+        assert one in shown(a_question(evidence=dict([one])))[0].items()
 
 
 def test_prompt_names_every_category() -> None:
