@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from typing import TYPE_CHECKING
 
 from brainkernel.clock import SimulatedClock
@@ -83,6 +84,25 @@ def test_spending_file_does_without_a_place(tmp_path: Path) -> None:
 
     assert [tokens for _, tokens in file.spent()] == [7]
     assert "begins anew" in said[0]
+
+
+def test_budget_holds_while_its_disk_is_full(tmp_path: Path) -> None:
+    """Models are asked on, within the same limits; it is said once, and written again as soon as that is possible."""
+    said: list[str] = []
+    file = SpendingFile(tmp_path, a_host(), said.append)
+    budget = Budget({HOUR_NS: 1000}, a_host(), file)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        assert budget.reserve(600)
+        assert budget.reserve(300)
+        assert budget.reserve(200) is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert budget.reserve(50)
+
+    assert [line.partition(":")[0] for line in said] == [FILE_NAME]
+    assert a_budget(tmp_path, a_host()).spent(HOUR_NS) == 950
 
 
 def test_budget_stops_hard() -> None:

@@ -29,6 +29,8 @@ class SpendingFile:
     def __init__(self, directory: Path | None, clock: Clock, say: Callable[[str], None]) -> None:
         """Without a directory, or where it cannot be used (which is said), what was spent is forgotten at the end."""
         self._clock = clock
+        self._say = say
+        self._fails = False  # as long as it does, it is said once
         self._lock = threading.Lock()
         self._fd = _opened(directory, say)
         self._tokens = dict(_slots_of(os.pread(self._fd, MINUTES * _SLOT.size, 0))) if self._fd is not None else {}
@@ -49,8 +51,19 @@ class SpendingFile:
             for old in [m for m in self._tokens if m <= minute - MINUTES]:
                 del self._tokens[old]
             if self._fd is not None:
-                os.pwrite(self._fd, _SLOT.pack(minute, total), minute % MINUTES * _SLOT.size)
+                self._write(self._fd, minute, total)
         return minute
+
+    # A disk that is full is no reason to ask no model: the rest of this process still knows what it spent.
+    def _write(self, fd: int, minute: int, tokens: int) -> None:
+        try:
+            os.pwrite(fd, _SLOT.pack(minute, tokens), minute % MINUTES * _SLOT.size)
+        except OSError as error:
+            if not self._fails:
+                self._say(_lost(FILE_NAME, error))
+            self._fails = True
+        else:
+            self._fails = False
 
 
 def _opened(directory: Path | None, say: Callable[[str], None]) -> int | None:
@@ -60,8 +73,12 @@ def _opened(directory: Path | None, say: Callable[[str], None]) -> int | None:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return os.open(directory / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     except OSError as error:
-        say(f"{directory / FILE_NAME}: {error.strerror}; the token budget begins anew when the gateway is restarted")
+        say(_lost(directory / FILE_NAME, error))
         return None
+
+
+def _lost(file: Path | str, error: OSError) -> str:
+    return f"{file}: {error.strerror}; the token budget begins anew when the gateway is restarted"
 
 
 def _slots_of(data: bytes) -> Iterator[tuple[int, int]]:
