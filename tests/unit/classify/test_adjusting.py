@@ -49,6 +49,17 @@ def test_log_odds_move_by_what_was_learned(moved: list[tuple[int, int, float]]) 
     assert after.probabilities([untouched]) == before.probabilities([untouched])
 
 
+def test_what_was_learned_is_there() -> None:
+    """Three steps are three steps, in one class of the word and in the other."""
+    before = LocalModel()
+    step = before.description.scale
+
+    after = LocalModel(adjusted((0, 7, 3 * step), (5, 7, -2.4 * step)))
+
+    moved = [high - low for low, high in zip(log_odds(before, [7]), log_odds(after, [7]), strict=True)]
+    assert moved == pytest.approx([3 * step, 0, 0, 0, 0, -2 * step, 0])
+
+
 def test_weight_that_reaches_the_largest_stays_there() -> None:
     """However much was learned; its neighbours in the same word are not touched."""
     model = LocalModel(adjusted((0, 7, 1e6), (1, 7, -1e6)))
