@@ -54,7 +54,10 @@ class Precedents:
 
 
 def _text_of(suspect: Suspect, category: Category) -> str:
-    program = suspect.program
+    program, evidence = suspect.program, suspect.evidence
+    # Whoever has a namespace of mounts to himself puts files into a /usr of his own: no package of this host knows those.
+    if evidence.unowned or evidence.container:
+        return ""
     exe, parent = normalised(program.exe), normalised(program.parents[0]) if program.parents else ""
     if not is_system(exe) or (parent and not is_system(parent)):
         return ""
