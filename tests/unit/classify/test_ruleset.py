@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import signal
+import time
 from functools import cache
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from brainkernel.classify.knowledge import Knowledge
 from brainkernel.classify.rules import KEYS
 from brainkernel.classify.ruleset import SHIPPED_RULES, RuleSet, load, record_of
@@ -14,9 +18,31 @@ from brainkernel.errors import ConfigError
 from brainkernel.model import Category, Evidence, Mark, Package, PackageState, Program, Tier
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 NOTHING_KNOWN = Knowledge(None)
+EXPRESSIONS = ("args", "args_all", "args_none", "text", "text_all", "code")
+REPEATED = (
+    "-a ",
+    "a ",
+    "/a",
+    "a/",
+    "/tmp/a",
+    "--a=b ",
+    "-a b=c=d ",
+    "\\x41",
+    "a.b_",
+    "'a' ",
+    "-x y ",
+    "a=b ",
+    "| a ",
+    "; ",
+    "{a,",
+    "$a ",
+    "\n",
+    "A1+/",
+)
 
 
 @cache
@@ -55,6 +81,63 @@ def test_every_suspicious_rule_has_tests() -> None:
     untested = [r.id for r in shipped().rules if r.category is Category.SUSPICIOUS and not r.must_match]
 
     assert untested == []
+
+
+def expressions_of(node: Any) -> Iterator[str]:
+    """The regular expressions among the conditions of a rule."""
+    for key, value in node.items() if isinstance(node, dict) else ():
+        if key in EXPRESSIONS:
+            yield from value if isinstance(value, list) else [value]
+        else:
+            yield from expressions_of(value)
+    for value in node if isinstance(node, list) else ():
+        yield from expressions_of(value)
+
+
+def beginnings_of(rule: dict[str, Any]) -> Iterator[str]:
+    """How the rule's own examples begin, with the program and without: what an expression has taken when it meets the rest."""
+    yield ""
+    for example in rule.get("must_match", ()):
+        line = example if isinstance(example, str) else str(example.get("run", ""))
+        for text in (line, line.partition(" ")[2]):
+            yield from (text[: found.end()] for found in re.finditer(r"[\s/]|$", text))
+
+
+@pytest.mark.parametrize("file", sorted(SHIPPED_RULES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_no_expression_of_the_shipped_rules_runs_away(file: Path) -> None:
+    """Anybody may repeat anything in a command line, and the daemon's loop waits: nothing takes a second of 400 characters."""
+
+    def too_long(_number: int, _frame: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGVTALRM, too_long)
+    runaways = set()
+    for rule in yaml.safe_load(file.read_text(encoding="utf-8")).get("rules", ()):
+        for text in expressions_of([rule["match"], rule.get("unless", {})]):
+            search = re.compile(text).search
+            signal.setitimer(signal.ITIMER_VIRTUAL, 1)
+            try:
+                for beginning, repeated in product(set(beginnings_of(rule)), REPEATED):
+                    search(beginning + (repeated * 400)[:400])
+                    signal.setitimer(signal.ITIMER_VIRTUAL, 1)
+            except TimeoutError:
+                runaways.add(rule["id"])
+            finally:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+    signal.signal(signal.SIGVTALRM, before)
+
+    assert runaways == set()
+
+
+def test_long_command_line_of_dotted_words_is_judged_at_once() -> None:
+    """Each of its words once began a search to the end of the line: 0.8 s for 8 KB."""
+    line = "a.b_" * 2048
+    shipped()
+
+    before_s = time.process_time()
+    judged(shipped(), "/usr/bin/dash", "dash", line)
+
+    assert time.process_time() - before_s < 0.4
 
 
 def test_first_rule_that_matches_decides(tmp_path: Path) -> None:
