@@ -129,6 +129,7 @@ def _take(run: Run, index: int, following: str | None, option: str, clause: str)
         if strength_of(option):
             run.done.add(index)
         return 1
+    clause = "value" if clause == "attached" else clause
     if word.startswith(f"{option}="):
         run.put(index, f"{option}={_value_by(clause, word[len(option) + 1 :], run)}")
         return 1
@@ -137,7 +138,7 @@ def _take(run: Run, index: int, following: str | None, option: str, clause: str)
             return 1
         run.put(index + 1, _value_by(clause, following, run))
         return 2
-    run.put(index, option + _value_by("value" if clause == "attached" else clause, word[len(option) :], run))
+    run.put(index, option + _value_by(clause, word[len(option) :], run))
     return 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from brainkernel.classify.redact import ARGS_MAX, TOTAL_CHARS, redact_file, redacted_argv, redacted_path
+from brainkernel.classify.redact_programs import _table
 from brainkernel.errors import UsageError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,6 +110,16 @@ def test_redacted_argv_takes_any_strings(argv: list[str]) -> None:
 def test_redacted_argv_takes_any_shell_text(text: str) -> None:
     """Unbalanced quotes, operators and half secrets are text like any other."""
     assert len(redacted_argv(("sh", "-c", text))) == 3
+
+
+@pytest.mark.parametrize("form", ["{}", "{}=", "{}=x", "{}x", "{} x", "{} {}=x", "{}:x", "-{}", "x {} x={}", "{}=x:y@z"])
+def test_redacted_argv_takes_every_option_in_any_form(form: str) -> None:
+    """What we know of a program is met in forms that nobody thought of: none may raise, the daemon's loop asks."""
+    for program, conventions in _table().items():
+        for clause in conventions.clauses.values():
+            for argument, bound_to in clause.items():
+                argv = (program, *bound_to.split("@"), *form.replace("{}", argument).split(" "))
+                assert len(redacted_argv(argv)) == len(argv)
 
 
 def test_redacted_argv_bounds_a_huge_command_line_and_keeps_both_ends() -> None:
