@@ -80,6 +80,8 @@ class Foreseeing(Report):
         if found and shadow_ns is not None and now_ns >= shadow_ns:
             result = FORESEEN
             self._shadows[key] = now_ns + self._kept_ns
+        elif not found:
+            self._shadows.pop(key, None)  # asked about now, with foresight or without: both know it from here on
         self._figures.add(metrics.CACHE_LOOKUPS, result)
 
     def tick(self) -> None:

@@ -32,6 +32,7 @@ class Days:
 
     host: Opened
     config: Llm
+    refreshes_arrive: bool = True
     figures: Figures = field(default_factory=Figures)
     asked: list[str] = field(default_factory=list)
     decisions: int = 0
@@ -70,7 +71,8 @@ class Days:
 
     def _refresh(self, suspect: Suspect) -> bool:
         self.asked.append(f"refresh {suspect.program.exe}")
-        self._keep(suspect)
+        if self.refreshes_arrive:
+            self._keep(suspect)
         return True
 
     def _keep(self, suspect: Suspect) -> None:
@@ -103,6 +105,20 @@ def test_likely_programs_are_known_when_they_come(tmp_path: Path, cache_days: fl
     assert days.lookups("foreseen") + days.lookups("miss") == plain.lookups("miss")
     assert days.lookups("foreseen") > 0.5 * (plain.lookups("miss") - 30)
     assert days.lookups("miss") < plain.lookups("miss")
+
+
+def test_refresh_that_never_arrives_is_no_foresight(tmp_path: Path) -> None:
+    """The LLM was gone then: what is found later was asked about at the miss, as it would have been without."""
+    config = Llm(cache_days=2.5)
+    with opened(tmp_path / "with", decisions_max=1000) as host:
+        days = Days(host, config, refreshes_arrive=False)
+        weeks(days)
+    with opened(tmp_path / "without", decisions_max=1000) as host:
+        plain = Days(host, msgspec.structs.replace(config, refreshes_per_hour=0))
+        weeks(plain)
+
+    assert any(asked.startswith("refresh") for asked in days.asked)
+    assert [days.lookups(result) for result in ("foreseen", "hit", "miss")] == [0, plain.lookups("hit"), plain.lookups("miss")]
 
 
 def test_refreshes_keep_to_their_number(tmp_path: Path) -> None:
