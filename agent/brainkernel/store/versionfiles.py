@@ -178,7 +178,7 @@ class VersionFiles:
 
     def previous_of(self, pointer: Pointer) -> int:
         """The version to go back to from the one in force. Raises UsageError if there is none."""
-        for number in self.line_of(pointer.number)[1:]:
+        for number in self.line_of(pointer.number):
             if number < pointer.number and number not in pointer.withdrawn:
                 return number
         msg = f"there is no version before {pointer.number}"

@@ -72,13 +72,13 @@ class Versioning:
             return read_source(self.shelf.places)
         except ConfigError as error:
             config = self.shelf.places.read_config()  # if it is this that is not valid, nothing may hide it
-            if (pointer := self._read_pointer()) is None:
-                raise
-            for number in self.shelf.files.line_of(pointer.number):
+            pointer = self._read_pointer()
+            for number in self.shelf.files.line_of(pointer.number if pointer else 0):
                 if (effective := self._loaded(number, config)) is not None:
                     self._outward.tell(f"the rules of version {number}, the last that load, are in force: {error}")
                     manifest = self.shelf.manifest(number)
-                    return Source(config, effective.rules.ruleset, written(self.shelf.contents(number)), manifest.shipped, pointer.source)
+                    said = pointer.source if pointer else manifest.source
+                    return Source(config, effective.rules.ruleset, written(self.shelf.contents(number)), manifest.shipped, said)
             raise
 
     def _read_pointer(self) -> Pointer | None:
@@ -183,7 +183,11 @@ class Versioning:
 
     def _follow_files(self) -> None:
         pointer = self.pointer
-        if pointer is None or pointer.source == self._source.digest:
+        if pointer is None:
+            return
+        if pointer.source == self._source.digest:
+            if self.unkept_because:  # an edit that could not be kept stood in meanwhile, and is taken back
+                self._put_to_work(self._load(pointer.number))
             return
         contents, manifest = self.shelf.contents(pointer.number), self.shelf.manifest(pointer.number)
         kept = learned(contents)

@@ -98,6 +98,15 @@ def test_manifest_that_cannot_be_read_hides_its_version_alone(tmp_path: Path) ->
     assert kept(files, A | {"x": b""}).number == 3
 
 
+def test_version_before_one_that_cannot_be_read_is_the_next_older(tmp_path: Path) -> None:
+    """A person who goes back from it does not skip one."""
+    files = opened(tmp_path)
+    manifests = [kept(files, A | {"policy.json": str(number).encode()}) for number in range(3)]
+    (files.folder_of(manifests[2]) / "manifest.json").write_text("{")
+
+    assert files.previous_of(in_force(3)) == 2
+
+
 def test_prune_keeps_the_newest_and_what_is_in_force(tmp_path: Path) -> None:
     """The one in force may be old."""
     files = opened(tmp_path)

@@ -113,6 +113,31 @@ def test_pointer_that_is_lost_is_made_anew(etc: Etc) -> None:
     assert "which version was in force is not known" in etc.told[-2]
 
 
+def test_pointer_lost_beside_an_invalid_file_stops_nothing(etc: Etc) -> None:
+    """The rules of the newest version that loads stand in, as with a pointer; when the file is mended it is followed."""
+    versioning = etc.start()
+    etc.write_rule("index", "service")
+    versioning.follow(versioning.read())
+    (etc.files.directory / "current.json").write_bytes(b"\xff")
+    (etc.rules / "index.yaml").write_text("rules: [{id: x}]")
+
+    versioning = etc.start()
+
+    assert (versioning.arms.current.number, index_is(versioning)) == (2, Category.SERVICE)
+    etc.write_rule("index", "development")
+    versioning.follow(versioning.read())
+    assert (versioning.arms.current.number, index_is(versioning)) == (3, Category.DEVELOPMENT)
+
+
+def test_invalid_configuration_at_a_start_is_an_error_although_versions_are_kept(etc: Etc) -> None:
+    """What is protected and whether to act stand in no version: without them nothing may act, so nothing stands in for it."""
+    etc.start()
+    etc.write_config("[safety]\nprotected_exe = ['/opt/pay']\n")
+
+    with pytest.raises(ConfigError, match=r"brainkernel\.toml:2: safety\.protected_exe: unknown key; did you mean 'protected_exes'"):
+        etc.start()
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_damage_anywhere_never_stops_the_agent(data: st.DataObject) -> None:
@@ -176,6 +201,28 @@ def test_full_disk_keeps_what_is_in_force_and_catches_up(etc: Etc, monkeypatch: 
 
     assert (versioning.arms.current.number, index_is(versioning)) == (2, Category.SERVICE)
     assert "versions can be kept again" in etc.told
+
+
+def test_edit_on_a_full_disk_that_is_taken_back_leaves_the_kept_version(etc: Etc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that was in force over the files: what could not be kept does not outlive its edit."""
+    versioning = etc.start()
+    etc.write_rule("index", "service")
+    versioning.follow(versioning.read())
+    versioning.rollback(1, "uid 0")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(versionfiles, "_write", full)
+        etc.write_rule("index", "development")
+        versioning.follow(versioning.read())
+        unkept = (versioning.arms.current.number, index_is(versioning))
+        etc.write_rule("index", "service")
+        versioning.follow(versioning.read())
+
+    assert unkept == (0, Category.DEVELOPMENT)
+    assert (versioning.arms.current.number, index_is(versioning), versioning.unkept_because) == (1, Category.BACKGROUND, "")
 
 
 def test_state_directory_that_cannot_be_made_is_gone_without(etc: Etc) -> None:
