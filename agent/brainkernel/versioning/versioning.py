@@ -227,6 +227,9 @@ class Versioning:
         if pointer is None or self.unkept_because:
             return
         why = f"strategy {strategy.forced} forced" if strategy.forced else "the strategy follows the rules again"
+        if pointer.canary is not None:  # a version of its own would end the trial, and what the files say with it
+            self._outward.tell(f"{why}; it is no version of its own while version {pointer.canary.number} is tried")
+            return
         try:
             contents = self.shelf.contents(pointer.number) | {STRATEGY: msgspec.json.encode(strategy)}
             number = self._keep(contents, pointer.number, why, by, source=self.shelf.manifest(pointer.number).source)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 from brainkernel.config import Config, Quality
+from brainkernel.effective import StrategyFile
 from brainkernel.errors import UsageError
 from brainkernel.learn.quality import Measure, Rate
+from brainkernel.learn.strategy import Strategy
 from brainkernel.model import Category, DecisionKind, Identity, Judgement, JudgementSource
 from brainkernel.versioning.trial import Tally, Trial, is_worse, wrong_by_version
 from support.nouns import a_suspect, a_symptom
@@ -137,6 +139,19 @@ def test_clock_that_is_set_back_ends_no_trial(etc: Etc) -> None:
     Trial(versioning, list, etc.clock).tick()
 
     assert versioning.arms.canary is not None
+
+
+def test_forced_strategy_ends_no_trial(etc: Etc) -> None:
+    """What a person wrote is tried on, and taken up at the end; the strategy is in force beside it."""
+    versioning = on_trial(etc)
+
+    versioning.strategy_forced(StrategyFile(forced=Strategy.CONSERVATIVE), "uid 0")
+
+    assert versioning.arms.canary is not None
+    assert "strategy conservative forced; it is no version of its own while version 2 is tried" in etc.told
+    assert etc.start().arms.canary is not None
+    versioning.promote("a test", "uid 0")
+    assert (versioning.arms.current.number, versioning.arms.current.strategy.forced) == (2, None)
 
 
 def test_alert_ends_the_trial_rather_than_the_version_in_force(etc: Etc) -> None:

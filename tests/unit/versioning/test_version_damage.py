@@ -265,7 +265,7 @@ def test_rollback_interrupted_anywhere_is_done_or_not(
 
 
 def test_full_disk_ends_no_trial_and_no_agent(etc: Etc, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What could not be written is tried again; an alert and a forced strategy say so."""
+    """What could not be written is tried again; an alert says so."""
     etc.write_config("[versions]\ncanary_share = 0.25\n")
     versioning = etc.start()
     etc.write_rule("index", "service")
@@ -280,15 +280,27 @@ def test_full_disk_ends_no_trial_and_no_agent(etc: Etc, monkeypatch: pytest.Monk
         patch.setattr(versionfiles, "_write", full)
         trial.tick()
         alert = versioning.after_alert()
-        versioning.strategy_forced(StrategyFile(forced=Strategy.AGGRESSIVE), "uid 0")
     still = versioning.arms.canary
     etc.clock.advance_to(31 * 3_600_000_000_000)
     trial.tick()
 
     assert still is not None
     assert "version 1 stays: " in alert
-    assert "strategy aggressive forced, which cannot be kept as a version: " in etc.told[-2]
     assert (versioning.arms.current.number, versioning.arms.canary) == (2, None)
+
+
+def test_forced_strategy_that_does_not_fit_on_the_disk_says_so(etc: Etc, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version in force stays."""
+    versioning = etc.start()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(versionfiles, "_write", full)
+    versioning.strategy_forced(StrategyFile(forced=Strategy.AGGRESSIVE), "uid 0")
+
+    assert "strategy aggressive forced, which cannot be kept as a version: " in etc.told[-1]
+    assert versioning.arms.current.number == 1
 
 
 def test_shipped_model_that_is_being_replaced_stops_nothing(tmp_path: Path) -> None:
