@@ -26,7 +26,8 @@ WEIGHT_MAX = 10_000  # of cpu.weight and io.weight, Documentation/admin-guide/cg
 MEMORY_HIGH_MIN_MIB = 16  # below this hardly a shell lives
 
 Percent = Annotated[float, Meta(ge=0)]
-Seconds = Annotated[float, Meta(gt=0)]
+# Bounds, since TOML knows `inf`: a time is added to a clock in nanoseconds, and kept in SQLite's 64 bits.
+Seconds = Annotated[float, Meta(gt=0, le=366 * 86_400)]
 Count = Annotated[int, Meta(ge=0)]
 Price = Annotated[float, Meta(ge=0)]
 
@@ -134,7 +135,7 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
         Price, _setting("what a million tokens sent cost you; 0, as _out: by the shipped price list")
     ] = 0.0
     groq_dollars_per_million_out: Annotated[Price, _setting("what a million tokens received cost you")] = 0.0
-    cache_days: Annotated[float, Meta(gt=0), _setting("how long an LLM's verdict is kept")] = 30.0
+    cache_days: Annotated[float, Meta(gt=0, le=3_660), _setting("how long an LLM's verdict is kept")] = 30.0
     refreshes_per_hour: Annotated[Count, _setting("verdicts of likely programs, asked for again before they expire; 0: none")] = 12
 
 
@@ -222,7 +223,9 @@ class Versions(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     canary_share: Annotated[
         float, Meta(ge=0, lt=1), _setting("a new version decides about this share of all programs first; 0: about all of them at once")
     ] = 0.0
-    canary_hours: Annotated[float, Meta(gt=0), _setting("how long it does so before it is taken up, unless it does worse")] = 24.0
+    canary_hours: Annotated[float, Meta(gt=0, le=366 * 24), _setting("how long it does so before it is taken up, unless it does worse")] = (
+        24.0
+    )
 
 
 class Config(msgspec.Struct, forbid_unknown_fields=True, frozen=True):

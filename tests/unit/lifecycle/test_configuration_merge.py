@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from brainkernel.config import Config, load
+from brainkernel.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,3 +43,26 @@ def test_an_empty_file_means_the_defaults(tmp_path: Path) -> None:
     file.write_text("")
 
     assert load(file) == Config()
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e300", "0", "-1"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "agent.sample_interval_s",
+        "gate.debounce_s",
+        "symptoms.window_s",
+        "policy.step_after_s",
+        "policy.lease_s",
+        "llm.cache_days",
+        "approvals.timeout_s",
+        "versions.canary_hours",
+    ],
+)
+def test_a_time_that_no_clock_can_hold_is_refused(tmp_path: Path, key: str, value: str) -> None:
+    """TOML knows infinity; the agent would fall over it at its first limit."""
+    file = tmp_path / "brainkernel.toml"
+    file.write_text(f"{key} = {value}\n")
+
+    with pytest.raises(ConfigError, match=rf"brainkernel\.toml:1: {key}: Expected `float`"):
+        load(file)
