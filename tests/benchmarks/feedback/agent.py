@@ -23,7 +23,7 @@ from brainkernel.sense.loader import Chosen
 
 from benchmarks.feedback.host import HOG_CPU, World, WorldLimiter, WorldLoader, WorldSenses
 from benchmarks.feedback.model import SimulatedGateway
-from benchmarks.feedback.week import DAY_S, DAYS, INCIDENT_S, LOOKED_AT, SLOW, STORMS, S, Week, is_in, key_of
+from benchmarks.feedback.week import INCIDENT_S, LOOKED_AT, SLOW, STORMS, S, Week, is_in, key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,11 +229,3 @@ def is_right(decision: Decision, truth: Category) -> bool:
     """Whether to limit it, or to leave it alone, was right."""
     limited = decision.kind is DecisionKind.LIMIT
     return limited is bool(Config().policy.of(truth).limits)
-
-
-def full_week(run: Run, on_day: Callable[[int], None] = lambda _day: None) -> None:
-    """Live through all days; `on_day` is called at the end of each."""
-    left = run.week.happenings()
-    for day in range(DAYS):
-        left = run.until((day + 1) * DAY_S, left)
-        on_day(day)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from brainkernel.learn.softmax import LEARNING_RATE, MINIBATCH, Example, Softmax, minibatches
+from brainkernel.learn.softmax import MINIBATCH, Example, Softmax, minibatches
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,15 +38,15 @@ def test_a_step_makes_the_loss_smaller(batch: list[Example]) -> None:
 
 
 def test_a_step_is_the_gradient_of_the_log_loss() -> None:
-    """Rate times weight times what the share lacks, for each trait of the example and for no other."""
+    """Rate (0.01) times weight times what the share lacks, for each trait of the example and for no other."""
     model = Softmax(2, 64)
     share = model.shares([5], BASE)[0]
 
     model.learn([Example([5], 0, 0.5, BASE)])
 
     assert {(c, t): w for c, t, w in model.changes()} == {
-        (0, 5): pytest.approx(LEARNING_RATE * 0.5 * (1 - share)),
-        (1, 5): pytest.approx(-LEARNING_RATE * 0.5 * (1 - share)),
+        (0, 5): pytest.approx(0.01 * 0.5 * (1 - share)),
+        (1, 5): pytest.approx(-0.01 * 0.5 * (1 - share)),
     }
 
 
@@ -62,11 +62,11 @@ def test_a_minibatch_moves_the_weights_once() -> None:
 
 @given(st.integers(1, 200))
 def test_minibatches_hold_each_example_once_per_epoch(count: int) -> None:
-    """At most 32 at a time, mixed, and in the same order each time."""
+    """32 at a time, mixed, and in the same order each time."""
     words = [Example([0], 0, float(number), BASE) for number in range(count)]
 
     batches = list(minibatches(words, epochs=2))
 
     assert sorted(e.weight for batch in batches for e in batch) == sorted([float(n) for n in range(count)] * 2)
-    assert max(map(len, batches)) <= MINIBATCH
+    assert [len(batch) for batch in batches] == 2 * ([32] * (count // 32) + [count % 32] * bool(count % 32))
     assert batches == list(minibatches(words, epochs=2))

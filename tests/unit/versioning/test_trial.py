@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
+from brainkernel.classify.adjusting import Adjusting
+from brainkernel.classify.facts import Facts
+from brainkernel.classify.features import traits_of
+from brainkernel.classify.model import CLASSES, SHIPPED_FILE, LocalModel, ModelTier
 from brainkernel.config import Config, Quality
 from brainkernel.effective import StrategyFile
 from brainkernel.errors import UsageError
 from brainkernel.learn.quality import Measure, Rate
 from brainkernel.learn.strategy import Strategy
 from brainkernel.model import Category, DecisionKind, Identity, Judgement, JudgementSource
+from brainkernel.store.versionfiles import Origin
+from brainkernel.versioning.source import MODEL
 from brainkernel.versioning.trial import Tally, Trial, is_worse, wrong_by_version
 from support.nouns import a_suspect, a_symptom
 from support.stores import NOON_NS, a_decision
-from support.versions import LEARNED, Etc
+from support.versions import EMPTY_KNOWLEDGE, LEARNED, Etc
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -69,17 +75,32 @@ def test_a_new_version_decides_about_its_share_of_programs(etc: Etc) -> None:
     assert numbers == [again.arms.of(identity(n)).number for n in range(4000)]
 
 
-def test_both_sides_decide_by_their_own_rules(etc: Etc) -> None:
-    """The canary's rule says service, the other's background."""
+def test_both_sides_decide_by_their_own_version(etc: Etc) -> None:
+    """Rules, what was learned of limits, and the local model: all three of a program are those of the one side that it is on."""
     versioning = on_trial(etc)
+    taught = a_suspect("/opt/taught")
+    facts = Facts(taught.program, taught.evidence, EMPTY_KNOWLEDGE)
+    adjusting = Adjusting(SHIPPED_FILE.read_bytes())
+    adjusting.move([(CLASSES.index(Category.BLOATWARE), trait, 9.0) for trait in traits_of(facts)])
+    shelf = versioning.shelf
+    origin = Origin(time_ns=1, parent=2, why="a test", by="pytest", source="s")
+    tried = shelf.files.keep(shelf.contents(2) | {MODEL: adjusting.file()} | LEARNED, origin).number
+    versioning.try_out(tried, 0.25, "uid 0")
     found = set()
-    for uid in range(40):
-        suspect = a_suspect("/opt/index")
-        of = msgspec.structs.replace(suspect.identity, uid=uid) if isinstance(suspect.identity, msgspec.Struct) else identity(uid)
-        verdict = versioning.arms.of(of).rules.judge(suspect)
-        found.add((versioning.arms.of(of).number, verdict.category if verdict else None))
+    for number in range(40):
+        verdicts = []
+        for judge, exe in ((versioning.arms.judge_by_rules, "/opt/index"), (versioning.arms.judge_by_model, "/opt/taught")):
+            verdict = judge(replace(a_suspect(exe), identity=identity(number)))
+            verdicts.append(verdict is not None and verdict.category)
+        standards = versioning.arms.standards_of(identity(number))
+        found.add((*verdicts, standards.number, standards.caution.share_right([7]) < 0.8))
 
-    assert found == {(1, Category.BACKGROUND), (2, Category.SERVICE)}
+    in_force = ModelTier(LocalModel(SHIPPED_FILE), EMPTY_KNOWLEDGE).judge(taught)
+    assert found == {
+        (Category.BACKGROUND, in_force is not None and in_force.category, 1, False),
+        (Category.SERVICE, Category.BLOATWARE, tried, True),
+    }
+    assert in_force is None or in_force.category is not Category.BLOATWARE
 
 
 @pytest.mark.parametrize(
