@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
     import asyncio
 
 CONNECTIONS_MAX = 512  # 200 dashboards hold a stream each and ask beside it; the process may open 1024 files
-REQUEST_TIMEOUT_S = 10.0  # from the first byte (or the connection) to the last of a request's head: a slow loris gets no further
+REQUEST_TIMEOUT_S = 10.0  # from the first byte (or the connection) to the last of a request, body too: a slow loris gets no further
 READER_TIMEOUT_S = 30.0  # a client that reads nothing of its answer for so long is gone
 
 
@@ -55,9 +56,9 @@ class Connection(H11Protocol):
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request is being answered."""
+        """Whether a request is being answered; one whose body is still to come is not yet."""
         cycle: Any = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return cycle is not None and not cycle.response_complete and self.conn.their_state is not h11.SEND_BODY
 
     def _await_request(self) -> None:
         self._start_clock(REQUEST_TIMEOUT_S)
