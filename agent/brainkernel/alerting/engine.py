@@ -70,8 +70,7 @@ class Engine:
         fresh = []
         for rule in rules:
             before = old.pop(rule.name, None)
-            same = before is not None and _text_of(before.rule) == _text_of(rule)
-            if before is not None and same:
+            if before is not None and _goes_on(before.rule, rule):
                 before.rule = rule
                 fresh.append(before)
             else:
@@ -150,6 +149,11 @@ class Engine:
 def fingerprint_of(name: str, subject: str) -> str:
     """What makes two messages the same trouble."""
     return blake2b(f"{name}\0{subject}".encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
+
+
+# An action that was struck out is undone by the rule that had it done, when that resolves.
+def _goes_on(before: AlertRule, rule: AlertRule) -> bool:
+    return _text_of(before) == _text_of(rule) and set(before.actions) <= set(rule.actions)
 
 
 def _text_of(rule: AlertRule) -> tuple[str, Event | None, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from brainkernel.alerting.engine import NO_DATA_NS, RESOLVE_NS, Alert, Engine, State
 from brainkernel.alerting.expression import parse
 from brainkernel.alerting.outgoing import Outgoing
@@ -94,6 +96,18 @@ def test_reload_keeps_what_fires_and_resolves_what_is_gone() -> None:
 
     assert {(a.rule.name, a.state) for a in ended} == {("gone", State.RESOLVED), ("changed", State.RESOLVED)}
     assert engine.evaluate({"x": 2}, 2 * S) == []
+
+
+def test_reload_ends_what_a_changed_rule_had_done() -> None:
+    """An action that is struck out while its alert fires is undone: the alert resolves with its old actions, and fires with the new."""
+    before = replace(a_rule(), actions=(ActionName.LOG_ALERT, ActionName.PAUSE_SCHEDULING))
+    engine = Engine([before])
+    engine.evaluate({"x": 2}, S)
+
+    (ended,) = engine.replace([a_rule()])
+
+    assert (ended.state, ended.rule.actions) == (State.RESOLVED, before.actions)
+    assert [a.rule.actions for a in engine.evaluate({"x": 2}, 2 * S)] == [(ActionName.LOG_ALERT,)]
 
 
 class Message:
