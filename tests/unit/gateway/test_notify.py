@@ -130,6 +130,19 @@ def test_same_trouble_twice_is_said_once_with_its_count() -> None:
     assert [body for _, body, _ in desk.sender.letters] == ["error slow: trouble 2 (2 times)"]
 
 
+def test_trouble_that_came_back_is_not_said_to_be_over() -> None:
+    """It resolved and fired again while the channel was down: the last word would be the wrong one."""
+    desk = Desk()
+    desk.put(
+        a_message(1, fingerprint="f"), a_message(2, fingerprint="f", state="resolved"), a_message(3, fingerprint="other", state="resolved")
+    )
+    desk.put(a_message(4, fingerprint="f"))
+
+    desk.after(1)
+
+    assert [body for _, body, _ in desk.sender.letters] == ["error slow: trouble 4 (2 times)", "error slow: trouble 3"]
+
+
 def test_failure_is_tried_again_later_and_later_and_nothing_is_lost() -> None:
     """Backoff doubles; when it works again all that came meanwhile is in one message."""
     desk = Desk()

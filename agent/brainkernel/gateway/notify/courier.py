@@ -102,6 +102,7 @@ class Courier:
     def round(self) -> float | None:
         """Send what may be sent now; returns in how many seconds to come again at the latest, None if nothing waits."""
         items = self._tested(self._outbox.waiting(self._channel))
+        self._held = {item.number: self._held[item.number] for item in items if item.number in self._held}  # some were overtaken
         if not items:
             return None
         if self._sender is None:

@@ -31,6 +31,8 @@ INSERT INTO outbox (id, channel, rule, state, severity, text, fingerprint, time_
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (channel, fingerprint, state) DO UPDATE SET count = count + excluded.count, text = excluded.text
 """
+# What came back before anybody heard that it was over is not over.
+_OVERTAKEN = "DELETE FROM outbox WHERE channel = ? AND fingerprint = ? AND state = 'resolved'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,8 @@ class Outbox:
                 row = (message.id, message.channel, message.rule, message.state, message.severity, message.text, fingerprint)
                 self._db.execute(_PUT, (*row, message.time_ns, max(1, message.count), now_ns))
                 merged += self._waiting(message.channel) == before
+                if message.state == "firing":
+                    self._db.execute(_OVERTAKEN, (message.channel, message.fingerprint))
             self._db.execute("DELETE FROM seen WHERE number <= (SELECT max(number) FROM seen) - ?", (IDS_KEPT,))
         return Taken(frozenset(m.channel for m in messages), merged)
 
