@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,6 +114,22 @@ def test_a_figure_leads_to_its_decisions_and_they_to_their_story(server: HttpSer
     assert page.evaluate("document.querySelector('main').textContent.includes('brainkernel undo 6')")
     page.evaluate("history.back()")
     page.until("location.hash.startsWith('#/decisions?')")
+
+
+def test_story_that_comes_late_does_not_take_the_place_of_what_was_chosen_since(page: Page) -> None:
+    """Whoever goes on while a decision loads keeps the view they went to."""
+    sources, hold = dashboard_data.sources(), threading.Event()
+    sources.daemon.results["DecisionAsked"] = lambda _asked: dashboard_data.story() if hold.wait(60) else {}
+    with serving(sources=sources) as server:
+        page.open(f"{server.url}#/decision/6")
+        page.until("document.querySelector('main').textContent.includes('Loading')")
+        page.evaluate("document.querySelector('nav a[data-page=quality]').click()")
+        page.until("document.querySelector('h2').textContent == 'Quality'")
+        hold.set()
+        page.until("performance.getEntriesByType('resource').some((one) => one.name.includes('/api/decisions/6') && one.responseEnd)")
+        page.until("document.querySelector('.u-over') !== null")
+
+        assert page.evaluate("document.querySelector('h2').textContent") == "Quality"
 
 
 def test_keys_alone_reach_everything(server: HttpServer, page: Page) -> None:

@@ -55,13 +55,15 @@ const facts = (caption, pairs) => table(caption, ['What', 'Is'], pairs.filter(([
 
 /** All of one decision: the event, the evidence, the verdict, the harm, the limit and what it achieved. */
 export async function showDecision(into, id) {
-  into.replaceChildren(el('h2', {}, `Decision #${id}`), el('p', { class: 'note' }, 'Loading …'));
+  const loading = el('p', { class: 'note' }, 'Loading …');
+  into.replaceChildren(el('h2', {}, `Decision #${id}`), loading);
+  let shown;
   try {
-    const story = await ask(`/api/decisions/${id}`);
-    into.replaceChildren(...storyOf(story));
+    shown = storyOf(await ask(`/api/decisions/${id}`));
   } catch (error) {
-    into.replaceChildren(el('h2', {}, `Decision #${id}`), el('p', { class: 'note', role: 'alert' }, error.message));
+    shown = [el('h2', {}, `Decision #${id}`), el('p', { class: 'note', role: 'alert' }, error.message)];
   }
+  if (loading.isConnected) into.replaceChildren(...shown); // else something else was chosen since
 }
 
 function storyOf(story) {
