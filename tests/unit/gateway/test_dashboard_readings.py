@@ -38,6 +38,14 @@ def test_range_is_asked_for_in_as_many_points_as_a_plot_has(span_s: int) -> None
     assert all(len(question.names) * span_s // max(1, question.step_s) <= 4096 for question in asked)
 
 
+@pytest.mark.parametrize(
+    ("span", "fresh_s"), [({"range": 300}, 2), ({"range": 3600}, 10), ({"range": 2_592_000}, 60), ({"to_s": 1 << 40}, 60)]
+)
+def test_answer_is_good_for_a_point_of_the_plot_and_for_a_minute_at_most(span: dict[str, int], fresh_s: float) -> None:
+    """Thirty days that were asked for at the start of the daemon are not empty for two hours."""
+    assert SeriesQuery(name=("a",), **span).fresh_s == fresh_s
+
+
 def test_parts_of_an_answer_are_on_one_grid() -> None:
     """Where the daemon answers some names in longer steps, all are asked for in those."""
 

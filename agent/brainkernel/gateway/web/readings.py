@@ -27,6 +27,7 @@ NAMES_MAX_ASKED, POINTS_MAX_ANSWERED = 32, 4_000  # of one question to the daemo
 NAMES_MAX = 96  # of one answer to a browser
 POINTS = 360  # over the width of a plot
 TAIL_S = 8
+FRESH_MAX_S = 60.0
 NAMES_KEPT_S = 10
 LONGEST_S = 31 * 86_400
 # Sums since the start that the views show as they are; they name kinds and causes, never a program.
@@ -61,8 +62,8 @@ class SeriesQuery(msgspec.Struct, frozen=True, kw_only=True, rename={"from_s": "
 
     @property
     def fresh_s(self) -> float:
-        """How long an answer is good: a point of the plot."""
-        return max(2.0, (self.range or self.to_s - self.from_s) / POINTS)
+        """How long an answer is good: a point of the plot, and no longer than somebody waits for the first one of a fresh start."""
+        return min(FRESH_MAX_S, max(2.0, (self.range or self.to_s - self.from_s) / POINTS))
 
 
 class Readings:
