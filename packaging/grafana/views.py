@@ -57,7 +57,7 @@ VIEWS = (
         Panel("Latency distribution", "s", ((_q(f"sum by (le) (increase({_DECISION}_bucket{{INSTANCE}}[RATE]))"), "{{le}}"),), "heatmap"),
         Panel("Decisions", "ops", ((_rate("brainkernel_decisions_total", "kind"), "{{kind}}"),)),
         Panel("Success rate", "percentunit", (
-            (_q('1 - (sum(rate(brainkernel_budget_breaches_total{INSTANCE, by="decision"}[RATE])) or vector(0))'
+            (_q('1 - (sum(rate(brainkernel_budget_breaches_total{INSTANCE, budget="total", by="decision"}[RATE])) or vector(0))'
                 " / sum(rate(brainkernel_decisions_total{INSTANCE}[RATE]))"), "decisions in time"),
             (_q('sum(rate(brainkernel_llm_calls_total{INSTANCE, result="ok"}[RATE])) / sum(rate(brainkernel_llm_calls_total{INSTANCE}[RATE]))'),
              "LLM calls answered"),

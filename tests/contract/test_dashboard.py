@@ -153,6 +153,18 @@ def test_keys_alone_reach_everything(server: HttpServer, page: Page) -> None:
     page.until("location.hash.startsWith('#/decisions?from=')")
 
 
+def test_success_is_the_share_of_decisions_in_time(server: HttpServer, page: Page) -> None:
+    """One of four was late; a moment without a decision has no share."""
+    page.open(server.url)
+    line = "(...mean) => ({ low: mean, mean, high: mean })"
+    shown = page.evaluate(f"""import('/static/views.js').then(({{ VIEWS }}) => {{
+        const line = {line}, answer = {{ series: {{ decisions_per_s: line(4, 0), decisions_late_per_s: line(1, 0) }} }};
+        VIEWS[0].figures.find((figure) => figure.derive).derive(answer);
+        return answer.series['decisions in time'].mean }})""")
+
+    assert shown == [0.75, None]
+
+
 def test_trend_is_drawn_into_the_future_and_anomalies_are_marked(server: HttpServer, page: Page) -> None:
     """The line that goes on, its bound, and the time in which a figure was unlike itself; none of it for a time in the past."""
     marked = """(() => { const c = document.querySelector('.plot canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;

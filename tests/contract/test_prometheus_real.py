@@ -28,7 +28,7 @@ GRAFANA = Path(__file__).resolve().parents[2] / "packaging/grafana"
 # What the queries select by; any other label has one value.
 SELECTED = {
     "fate": ("seen", "failed"), "result": ("ok", "failed"), "window": ("24h",), "process": ("daemon",), "resource": ("cpu", "io"),
-    "by": ("decision",), "measure": ("false_positive", "satisfaction"), "stage": ("total", "gate"),
+    "by": ("decision",), "budget": ("total",), "measure": ("false_positive", "satisfaction"), "stage": ("total", "gate"),
 }  # fmt: skip
 FILLED_IN = {"$__rate_interval": "20s", "$instance": ".*"}
 

@@ -88,6 +88,11 @@ SOURCES: tuple[Source, ...] = (
     Source(name="llm_questions_per_s.{}", metric=metrics.LLM_QUESTIONS, unit="1/s", help="batches put to the gateway, by fate"),
     Source(name="cache_lookups_per_s.{}", metric=metrics.CACHE_LOOKUPS, unit="1/s", help="lookups in the verdict cache, by result"),
     Source(name="budget_breaches_per_s", metric=metrics.BUDGET_BREACHES, unit="1/s", help="latency budgets not kept", watched=True, floor=1),
+    Source(
+        name="decisions_late_per_s", metric=metrics.BUDGET_BREACHES, only=(("total", "decision"),), unit="1/s",
+        help="decisions beyond the budget of the whole way",
+    ),
+    Source(name="protocol_errors_per_s", metric=metrics.PROTOCOL_ERRORS, unit="1/s", help="messages on our sockets that were none"),
     # resources
     Source(name="host_cpu_pct", metric=metrics.HOST_CPU, scale=100, unit="%", help="the host's CPUs in use"),
     Source(name="host_memory_available_bytes", metric=metrics.HOST_MEMORY, only=(("available",),), unit="bytes", help="memory left"),

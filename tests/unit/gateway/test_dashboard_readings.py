@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
+from fnmatch import fnmatchcase
+from importlib.resources import files
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from brainkernel.gateway.web.live import Live
 from brainkernel.gateway.web.readings import POINTS, TRIES, Readings, SeriesQuery, UnansweredError
 from brainkernel.gateway.web.shared import KEPT_MAX, Shared
 from brainkernel.link.messages import DecisionsAsked, Read, ReadAnswered, SeriesAsked
+from brainkernel.monitoring.sources import SOURCES
 from support import dashboard_data
 from support.web_server import FakeDaemon, FakeSources, connected, get, serving
 
@@ -114,6 +118,18 @@ def test_daemon_that_is_asked_too_often_is_asked_again() -> None:
     with pytest.raises(UnansweredError, match="too often"):
         patient.decision(1)
     assert len(asked) == 3 + TRIES
+
+
+def test_every_figure_that_a_view_asks_for_is_kept() -> None:
+    """A name that nobody samples would be a plot that is always empty, and say nothing."""
+    script = files("brainkernel.gateway.web").joinpath("static/views.js").read_text()
+    asked = {name for names in re.findall(r"names: \[(.*?)\]", script) for name in re.findall(r"'(.+?)'", names)}
+    kept = {source.name for source in SOURCES}
+    families = tuple(name.removesuffix("{}") for name in kept if name.endswith("{}"))
+    missing = [name for name in asked if not name.startswith(families) and not any(fnmatchcase(one, name) for one in kept)]
+
+    assert len(asked) > 30
+    assert missing == []
 
 
 def test_same_question_at_the_same_time_is_asked_once() -> None:

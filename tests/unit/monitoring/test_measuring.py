@@ -83,6 +83,19 @@ def test_sampler_turns_counters_into_rates_and_keeps_gauges() -> None:
     assert sum(name.startswith("llm_questions_per_s.") for name in many) == LABELLED_MAX
 
 
+def test_decision_is_late_by_the_budget_of_the_whole_way_alone() -> None:
+    """Neither a slow model within it nor the quantile of a window makes the share of decisions in time smaller."""
+    figures = Figures()
+    sampler = Sampler(figures)
+    sampler.sample(0)
+    for labels in (("total", "decision"), ("total", "window"), ("llm_groq", "decision")):
+        figures.add(metrics.BUDGET_BREACHES, *labels, by=10)
+
+    found = sampler.sample(10 * S)
+
+    assert (found["decisions_late_per_s"], found["budget_breaches_per_s"]) == (1, 3)
+
+
 def test_host_figures_are_those_of_proc(bench: Bench) -> None:
     """CPU, memory, load and stalls of one second, from texts as the kernel writes them."""
     bench.proc("stat", "cpu  100 0 100 800 0 0 0 0 0 0\ncpu0 1 2 3\n")

@@ -90,9 +90,9 @@ function switches(live) {
     ]), 'Nothing was changed since the start.');
 }
 
-// The share of decisions within the latency budgets, and of LLM calls that were answered, in the place of their parts.
+// The share of decisions within the latency budget of the whole way, and of LLM calls that were answered, in the place of their parts.
 function successRates(answer) {
-  const { decisions_per_s: decisions, budget_breaches_per_s: late, ...rest } = answer.series;
+  const { decisions_per_s: decisions, decisions_late_per_s: late, ...rest } = answer.series;
   const calls = Object.entries(rest).filter(([name]) => name.startsWith('llm_calls_per_s.'));
   const share = (length, all, bad) => {
     const mean = Array.from({ length }, (_, n) => (all(n) > 0 ? Math.max(0, 1 - bad(n) / all(n)) : null));
@@ -133,7 +133,7 @@ export const VIEWS = [
       { title: 'Decision time', unit: 'ms', names: ['decision_mean_ms', 'decision_p50_ms', 'decision_p95_ms', 'decision_p99_ms'], label: (name) => name.split('_')[1] },
       { title: 'Latency distribution since the start', rows: (live) => bars('Decisions by time from the kernel’s event', latencies(live), 'No decision yet.') },
       { title: 'Decisions', unit: 'per_s', names: ['decisions_per_s.*'], label: after('decisions_per_s.') },
-      { title: 'Success rate', unit: 'ratio', max: 1, names: ['decisions_per_s', 'budget_breaches_per_s', 'llm_calls_per_s.*'], derive: successRates, label: (name) => name },
+      { title: 'Success rate', unit: 'ratio', max: 1, names: ['decisions_per_s', 'decisions_late_per_s', 'llm_calls_per_s.*'], derive: successRates, label: (name) => name },
       { title: 'Errors', unit: 'per_s', names: ['budget_breaches_per_s', 'events_lost_per_s', 'llm_failures_per_s.*', 'protocol_errors_per_s'], label: (name) => words(name.replace('_per_s', '').replace('.gateway.', ': ')) },
       { title: 'Error kinds since the start', rows: (live) => bars('Errors by kind', errors(live), 'No error since the start.') },
       { title: 'Verdicts since the start', rows: (live) => bars('Verdicts by category', counted(live, 'verdicts', 0, (category) => ({ category })), 'No verdict yet.') },
