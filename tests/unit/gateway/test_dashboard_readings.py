@@ -217,6 +217,28 @@ def test_live_asks_nothing_while_nobody_looks() -> None:
     assert {frozenset(names) for names in wanted if names} == {frozenset("a"), frozenset("b")}
 
 
+def test_names_that_one_looker_makes_up_do_not_keep_out_those_that_many_want() -> None:
+    """Each pattern is held against each figure, every two seconds: how many there are is bounded over all who look."""
+    wanted: list[list[str]] = []
+
+    async def ask(names: Any) -> bytes:
+        wanted.append(list(names))
+        return b"{}"
+
+    async def looking() -> None:
+        live = Live(ask, interval_s=0.001)
+        made_up = [f"{looker}.{n}" for looker in range(10) for n in range(64)]
+        lookers = [live.events(names) for names in (made_up, ["a"], ["a"])]
+        for _ in range(4):
+            for events in lookers:
+                await anext(events)
+
+    asyncio.run(looking())
+
+    assert wanted[-1][0] == "a"
+    assert len(wanted[-1]) == live_module.WANTED_MAX
+
+
 def test_too_many_lookers_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the places a page is told to come back later, and nothing else suffers."""
     monkeypatch.setattr(live_module, "LOOKERS_MAX", 1)
