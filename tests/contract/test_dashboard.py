@@ -132,6 +132,23 @@ def test_story_that_comes_late_does_not_take_the_place_of_what_was_chosen_since(
         assert page.evaluate("document.querySelector('h2').textContent") == "Quality"
 
 
+def test_plot_whose_figures_come_late_is_not_kept(page: Page) -> None:
+    """A plot of a view that was left is drawn nowhere: none stays behind to follow the mouse of those that are seen."""
+    sources, hold = dashboard_data.sources(), threading.Event()
+    sources.daemon.results["SeriesAsked"] = lambda asked: dashboard_data.series(asked) if not asked.names or hold.wait(60) else {}
+    with serving(sources=sources) as server:
+        page.open(f"{server.url}#/performance")
+        page.until("document.querySelector('main').textContent.includes('Loading')")
+        page.evaluate("document.querySelector('nav a[data-page=quality]').click()")
+        page.until("document.querySelector('h2').textContent == 'Quality'")
+        hold.set()
+        page.until(DRAWN)
+        page.until("!document.querySelector('main').textContent.includes('Loading')")
+        kept = page.evaluate("import('/static/vendor/uplot/uPlot.esm.js').then((made) => made.default.sync('time').plots.length)")
+
+        assert kept == page.evaluate("document.querySelectorAll('.u-over').length")
+
+
 def test_keys_alone_reach_everything(server: HttpServer, page: Page) -> None:
     """Tab to a plot, arrows along it, Enter to the decisions of that moment; the first Tab skips the header."""
     page.open(server.url)

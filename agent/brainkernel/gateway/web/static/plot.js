@@ -45,6 +45,7 @@ export class Plot {
 
   /** Show an answer of /api/series; `lines` say which of its figures, and what they are called. */
   show(answer, lines) {
+    if (this.destroyed) return; // its view was left while the answer was on its way
     const present = lines.filter((line) => answer.series[line.name]);
     const length = present.length ? answer.series[present[0].name].mean.length : 0;
     this.lines = present;
@@ -94,6 +95,7 @@ export class Plot {
   }
 
   destroy() {
+    this.destroyed = true;
     this.observer.disconnect();
     this.plot?.destroy();
   }
