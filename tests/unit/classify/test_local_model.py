@@ -12,14 +12,15 @@ from brainkernel.classify.features import BUCKETS, TRAITS_MAX, traits_of
 from brainkernel.classify.knowledge import Knowledge
 from brainkernel.classify.model import CLASSES, SHIPPED_FILE, LocalModel, ModelTier, file_of
 from brainkernel.classify.ruleset import SHIPPED_RULES, load
-from brainkernel.classify.tiers import RulesTier
+from brainkernel.classify.tiers import RulesTier, classify
 from brainkernel.errors import ConfigError
-from brainkernel.model import Category, Evidence, Mark, Program, Tier
+from brainkernel.model import Category, Evidence, Mark, Program, Tier, Unit
 from hypothesis import given
 from hypothesis import strategies as st
 from support.held_out import is_held_out
 from support.labelled import Figures, figures_of
 from support.nouns import a_suspect
+from vm.inside.units import STRANGER, STRANGERS_UNIT
 
 ROOT = Path(__file__).parents[3]
 texts = st.text(max_size=60)
@@ -48,6 +49,21 @@ def test_model_is_right_where_it_answers_on_what_it_never_saw() -> None:
 
     assert answered > 40
     assert alone.right >= 0.95 * answered, alone.wrong
+
+
+@pytest.mark.parametrize(
+    ("exe", "category"), [(str(STRANGER), Category.UNKNOWN), (f"/opt{STRANGER}", Category.SERVICE)], ids=["elsewhere", "below /opt"]
+)
+@pytest.mark.parametrize("exe_age_s", [0, 3600])
+def test_main_process_of_a_unit_is_left_to_an_llm_where_no_services_lie(exe: str, category: Category, exe_age_s: int) -> None:
+    """What the VM's story of the language model stands on: below /opt the rules know a service, and nobody is asked."""
+    evidence = Evidence(unowned=True, exe_age_s=exe_age_s, unit=Unit(name=STRANGERS_UNIT, slice="system.slice"))
+    cgroup = f"/system.slice/{STRANGERS_UNIT}"
+    suspect = a_suspect(exe, evidence=evidence, parents=("/usr/lib/systemd/systemd",), uid=0, cwd="/", cgroup=cgroup)
+
+    found = classify(suspect, [RulesTier(load((SHIPPED_RULES,))), tier()])
+
+    assert found.category is category
 
 
 def test_model_does_no_harm_to_what_is_protected() -> None:

@@ -17,13 +17,12 @@ from support.questions import an_answer, an_entry
 from vm.inside import deb
 from vm.inside.agent import QUOTA_PCT
 from vm.inside.hogs import quota_pct_of
-from vm.inside.units import a_unit, a_victim
+from vm.inside.units import STRANGER, STRANGERS_UNIT, a_unit, a_victim
 from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-STRANGER = Path("/opt/acme/cruncher")  # of no package and no rule
 GATEWAYS_ENVIRONMENT = Path("/etc/default/brainkernel-gateway")
 KEY = Path("/etc/credstore/brainkernel.groq-api-key")
 PROMETHEUS = "prometheus-of-the-test.service"
@@ -87,14 +86,21 @@ def _prometheus(tmp_path: Path) -> Iterator[None]:
     output_of("systemctl", "stop", PROMETHEUS)
 
 
-@pytest.mark.usefixtures("_prometheus")
+# Gone again before the end: what the package leaves behind is looked for everywhere.
+@pytest.fixture
+def _stranger() -> Iterator[None]:
+    STRANGER.parent.mkdir(parents=True)
+    shutil.copy("/usr/bin/yes", STRANGER)
+    yield
+    shutil.rmtree(STRANGER.parents[1])
+
+
+@pytest.mark.usefixtures("_prometheus", "_stranger")
 def test_deb_limits_what_a_language_model_took_for_background_work_and_prometheus_sees_it(ollama: FakeOllama) -> None:
     """From the kernel's event through daemon, gateway and HTTP to a verdict, a quota, and a real Prometheus' samples."""
-    STRANGER.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy("/usr/bin/yes", STRANGER)
     wait_until(lambda: deb.status()["llm"]["backend"] == "ollama", "the gateway's model", within_s=deb.START_S, every_s=1)
 
-    with a_unit(STRANGER, name="acme.service") as hog:
+    with a_unit(STRANGER, name=STRANGERS_UNIT) as hog:
         with a_victim():
             wait_until(lambda: quota_pct_of(hog.cgroup), "a quota on the stranger", within_s=LIMITED_WITHIN_S)
         (limit,) = [json.loads(line) for line in output_of(deb.COMMAND, "list", "--active", "--json").splitlines()]

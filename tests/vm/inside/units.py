@@ -22,6 +22,9 @@ SIBLING = Path("/opt/work/render")
 VICTIM = Path("/opt/serve/answer")
 PROTECTED = Path("/opt/serve/payments")
 PROGRAMS = (HOG, SIBLING, VICTIM, PROTECTED)
+# Of no package and no rule, and not where services lie: below /opt the rules take a unit's main process for a service, and no model is asked.
+STRANGER = Path("/data/acme/cruncher")
+STRANGERS_UNIT = "acme.service"
 LOOPS_THAT_FILL_THE_MACHINE = 2  # one per CPU of the VM
 
 
