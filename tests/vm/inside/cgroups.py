@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from vm.inside.processes import scheduling
+from vm.inside.processes import comm_of, scheduling
 
 ROOT = Path("/sys/fs/cgroup")
 # Every file of these controllers but those that count or measure.
@@ -57,6 +57,15 @@ def changes(before: Values, after: Values) -> dict[str, tuple[str | None, str | 
         for key in sorted(before.keys() | after.keys())
         if _owner(key) in lasting and before.get(key) != after.get(key)
     }
+
+
+def told(differs: dict[str, tuple[str | None, str | None]]) -> str:
+    """What differs, a line each, for the message of a failed test; a thread with its name."""
+    return "\n".join(f"{key}{_name_of(key)}: {was!r} before, {now!r} now" for key, (was, now) in differs.items())
+
+
+def _name_of(key: str) -> str:
+    return f" ({comm_of(int(key.split()[1]))})" if key.startswith("thread ") else ""
 
 
 def _owner(key: str) -> str:

@@ -16,7 +16,7 @@ import pytest
 
 from vm.inside.agent import CONFIG, CONFIG_DIR, QUOTA_PCT, RULES, STATE_DIR
 from vm.inside.systemd import property_of
-from vm.inside.units import a_victim
+from vm.inside.units import HOG, a_victim
 from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
@@ -107,11 +107,19 @@ def forget_all() -> None:
 
 def wait_for_the_limit(hog: Hog) -> None:
     """See the hog limited while somebody suffers from it; what the agent thought of it if it is not."""
+    with explained(HOG), a_victim():
+        wait_until(lambda: hog.quota_pct == pytest.approx(QUOTA_PCT), "a quota on the hog", within_s=LIMITED_WITHIN_S)
+
+
+@contextmanager
+def explained(program: Path) -> Iterator[None]:
+    """Add to whatever fails in here what the agent decided, with its reasons about one program, and what it said."""
     try:
-        with a_victim():
-            wait_until(lambda: hog.quota_pct == pytest.approx(QUOTA_PCT), "a quota on the hog", within_s=LIMITED_WITHIN_S)
+        yield
     except AssertionError as error:
-        error.add_note(output_of(COMMAND, "list", "--limit", "20"))
+        for command in (("list", "--limit", "20"), ("list", "--json", "--limit", "20", "--program", str(program)), ("status",)):
+            done = subprocess.run([COMMAND, *command], capture_output=True, text=True, check=False)  # it may be down
+            error.add_note(f"brainkernel {' '.join(command)}:\n{done.stdout}{done.stderr}")
         error.add_note(journal()[-6000:])
         raise
 

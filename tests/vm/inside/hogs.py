@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from vm.inside.cgroups import ROOT, cgroup_values, changes
+from vm.inside.cgroups import ROOT, cgroup_values, changes, told
 from vm.inside.processes import cgroup_of, cpu_pct_of
 from vm.inside.sessions import LoginSession, a_login_session
 from vm.inside.units import a_unit, a_victim
@@ -69,7 +69,11 @@ def quota_pct_of(cgroup: Path) -> float | None:
 def assert_restored(hog: Hog, before: Values, *, within_s: float = 20.0) -> None:
     """See that every setting is as it was, and stays so, and that the hog runs freely again."""
     wait_until(lambda: hog.quota_pct is None, "a hog without quota", within_s=within_s)
-    wait_until(lambda: not changes(before, cgroup_values()), "every value as before", within_s=within_s)
+    try:
+        wait_until(lambda: not changes(before, cgroup_values()), "every value as before", within_s=within_s)
+    except AssertionError as error:
+        error.add_note(told(changes(before, cgroup_values())))
+        raise
     # What systemd has on disk must say the same: a limit that is only hidden comes back here.
     output_of("systemctl", "daemon-reload")
     assert changes(before, cgroup_values()) == {}

@@ -22,6 +22,14 @@ def exe_of(pid: int) -> str | None:
         return None
 
 
+def comm_of(tid: int) -> str:
+    """The name of a thread, "" when it is gone."""
+    try:
+        return (PROC / str(tid) / "comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def cgroup_of(pid: int) -> str:
     """The path below the cgroup root, with its leading slash."""
     return (PROC / str(pid) / "cgroup").read_text().strip().removeprefix("0::")

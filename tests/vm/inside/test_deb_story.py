@@ -101,7 +101,7 @@ def test_deb_limits_what_a_language_model_took_for_background_work_and_prometheu
     wait_until(lambda: deb.status()["llm"]["backend"] == "ollama", "the gateway's model", within_s=deb.START_S, every_s=1)
 
     with a_unit(STRANGER, name=STRANGERS_UNIT) as hog:
-        with a_victim():
+        with deb.explained(STRANGER), a_victim():
             wait_until(lambda: quota_pct_of(hog.cgroup), "a quota on the stranger", within_s=LIMITED_WITHIN_S)
         (limit,) = [json.loads(line) for line in output_of(deb.COMMAND, "list", "--active", "--json").splitlines()]
         told = output_of(deb.COMMAND, "explain", str(limit["id"]))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 
-from vm.inside.cgroups import ROOT, cgroup_values, changes
+from vm.inside.cgroups import ROOT, cgroup_values, changes, told
 from vm.inside.hogs import a_hog
 from vm.inside.processes import stat_of
 from vm.inside.systemd import NOT_SET, set_properties
-from vm.inside.units import VICTIM, a_unit
+from vm.inside.units import HOG, VICTIM, a_unit
 from vm.inside.waiting import wait_until
 
 
@@ -44,10 +44,12 @@ def test_a_changed_nice_value_of_a_thread_shows() -> None:
         os.setpriority(os.PRIO_PROCESS, pid, 5)
         os.sched_setscheduler(pid, os.SCHED_IDLE, os.sched_param(0))
 
-        ((before_text, after_text),) = changes(before, cgroup_values()).values()
+        seen = changes(before, cgroup_values())
+        ((before_text, after_text),) = seen.values()
         fields = [dict(re.findall(r"(\w+)=(\S+)", text or "")) for text in (before_text, after_text)]
         assert [(one["nice"], one["policy"], one["cpus"]) for one in fields] == [("0", "0", "3"), ("5", "5", "3")]
         assert stat_of(pid)[38] == "5"
+        assert f"({HOG.name}): {before_text!r} before" in told(seen)
 
 
 def test_a_hog_of_either_place_is_free_at_first() -> None:
