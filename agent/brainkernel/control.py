@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from brainkernel.errors import BrainKernelError, PermissionDeniedError, ProtocolError, UsageError
 from brainkernel.link.control import CHANGING, READING
-from brainkernel.link.frames import FrameBuffer, Peer, decode, frame_of, peer_of
+from brainkernel.link.frames import FrameBuffer, Peer, decode, frame_of, peer_of, received
 from brainkernel.link.messages import ControlRequest, ControlResponse
 from brainkernel.metrics import PROTOCOL_ERRORS
 
@@ -37,7 +37,6 @@ READERS_MAX = 24  # of all who are not root together
 READERS_MAX_PER_USER = 8
 ACCEPTS_PER_WAKEUP = 8  # a flood of connections takes that many turns of the loop fewer
 MAX_REQUEST_BYTES = 16 << 10
-READ_BYTES = 1 << 14
 ASKING_NS = 5_000_000_000  # a client sends its request as soon as it is connected
 PATIENCE_NS = 30_000_000_000  # release of many limits may take that long, and a person at a prompt no longer waits
 
@@ -129,12 +128,9 @@ class ControlServer:
         return len(readers) < READERS_MAX and readers.count(peer.uid) < READERS_MAX_PER_USER
 
     def _read(self, client: _Client) -> None:
-        try:
-            data = client.sock.recv(READ_BYTES)
-        except BlockingIOError:
+        data = received(client.sock)
+        if data is None:
             return
-        except OSError:
-            data = b""
         if not data:
             self._drop(client)
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from brainkernel.cli import options, terminal
+from brainkernel.cli import answer
 
 if TYPE_CHECKING:
     import argparse
@@ -21,23 +21,11 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of deny."""
-    options.add_id(parser)
-    parser.add_argument(
-        "--always", action="store_true", help="this program (for an interpreter: this script) in this category, from now on"
-    )
-    options.add_json(parser)
-    options.add_runtime_dir(parser)
+    answer.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Tell the daemon."""
-    from brainkernel.cli import control_client, render  # noqa: PLC0415 # --help needs neither
-    from brainkernel.link import control, people  # noqa: PLC0415
+    from brainkernel.link import control  # noqa: PLC0415 # --help needs it not
 
-    said = people.AnswerArguments(id=arguments.id, always=arguments.always)
-    noted = control_client.ask(arguments.runtime_dir, control.DENY, people.Noted, said)
-    if arguments.json:
-        terminal.print_json(noted)
-    else:
-        print(render.noted_line(noted))
-    return 0
+    return answer.tell(control.DENY, arguments)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from brainkernel import metrics
 from brainkernel.errors import ProtocolError
 from brainkernel.link.claims import claims_of
-from brainkernel.link.frames import FrameBuffer, Peer, decode, frame_of, peer_of
+from brainkernel.link.frames import READ_BYTES, FrameBuffer, Peer, decode, frame_of, peer_of, received
 from brainkernel.link.messages import (
     AlertDelivered,
     Alerts,
@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from brainkernel.link.reads import Reads
 
 MAX_FROM_GATEWAY_BYTES = 1 << 16  # 8 verdicts with reasons of 512 characters are some 20 KB
-READ_BYTES = 1 << 14  # per wakeup: a gateway that floods us costs the loop about a millisecond
 ACCEPTS_PER_WAKEUP = 4
 FIGURES_MIN_INTERVAL_NS = 100_000_000  # a snapshot costs about a millisecond; nobody scrapes faster
 LATE_KEPT_NS = 300 * 1_000_000_000  # an answer is still worth caching some minutes later
@@ -290,12 +289,9 @@ class Asker:
         self._epoll.modify(connection.sock, select.EPOLLIN | (select.EPOLLOUT if connection.outgoing else 0))
 
     def _read(self, connection: _Connection) -> None:
-        try:
-            data = connection.sock.recv(READ_BYTES)
-        except BlockingIOError:
+        data = received(connection.sock)
+        if data is None:
             return
-        except OSError:
-            data = b""
         if not data:
             self._drop(connection)
             return

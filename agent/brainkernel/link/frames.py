@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _LENGTH = struct.Struct(">I")
 _PEER = struct.Struct("3i")
+READ_BYTES = 1 << 14  # per wakeup: who floods the daemon costs its loop about a millisecond
 MAX_FRAME_BYTES = 1 << 20  # the largest honest message is a page of `list`, some 200 KB
 
 T = TypeVar("T")
@@ -101,6 +102,16 @@ def decode(body: bytes, schema: type[T]) -> T:
     except (msgspec.ValidationError, RecursionError) as error:
         msg = f"not the schema: {error}" if len(str(error)) < 200 else "not the schema"  # noqa: PLR2004 # a log line
         raise ProtocolError(msg) from None
+
+
+def received(sock: socket.socket) -> bytes | None:
+    """Take what a non-blocking socket has; None if there is nothing yet, empty when the other side has gone."""
+    try:
+        return sock.recv(READ_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
 
 
 def call(sock: socket.socket, message: Any, schema: type[T]) -> T:
