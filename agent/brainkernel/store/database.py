@@ -91,8 +91,9 @@ class Database:
         self._connection.close()
         self._unlock()
 
-    # The file, then a fresh file, then memory: each attempt that fails goes one further.
+    # The file, then a fresh file if it is damaged, then memory: each attempt that fails goes one further.
     def _attempt(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        is_fresh = False
         while True:
             try:
                 return work(self._connection)
@@ -102,11 +103,12 @@ class Database:
                 if self._in_memory_because:
                     msg = f"the state database fails even in memory: {error}"
                     raise StoreError(msg) from error
-                self._replace(error)
+                self._replace(error, anew=is_damage(error) and not is_fresh)
+                is_fresh = True
 
-    def _replace(self, error: Exception) -> None:
+    def _replace(self, error: Exception, *, anew: bool) -> None:
         self._connection.close()
-        self._connection = self._open_after(error) if is_damage(error) else self._go_to_memory(error)
+        self._connection = self._open_after(error) if anew else self._go_to_memory(error)
         try:
             _run(self._connection, self._journal)
         except FAILURES as again:
@@ -127,10 +129,13 @@ class Database:
         if not is_damage(error):
             return self._go_to_memory(error)
         try:
-            aside = move_aside(self.path, self._clock.wall_ns())
-            connection = open_file(self.path)
+            return self._open_anew(error)
         except (*FAILURES, OSError, StoreError) as another:
             return self._go_to_memory(another)
+
+    def _open_anew(self, error: Exception) -> sqlite3.Connection:
+        aside = move_aside(self.path, self._clock.wall_ns())
+        connection = open_file(self.path)
         self._report(f"{self.path} is damaged ({escaped(str(error), 200)}): moved to {aside.name}, going on with an empty one")
         return connection
 
@@ -148,7 +153,7 @@ class Database:
         try:
             if self._directory is None:
                 self._directory = lock_directory(self.path.parent)
-            connection = open_file(self.path)
+            connection = self._open_or_anew()
         except (*FAILURES, OSError, StoreError):
             return
         try:
@@ -162,6 +167,14 @@ class Database:
         self._report(f"{self.path} can be used again: {len(self._kept)} writes of the meantime are kept")
         self._kept.clear()
         self._journal.clear()
+
+    def _open_or_anew(self) -> sqlite3.Connection:
+        try:
+            return open_file(self.path)
+        except FAILURES as error:
+            if not is_damage(error):
+                raise
+            return self._open_anew(error)
 
     def _start_checkpoint(self) -> None:
         if self._checkpoint is not None and self._checkpoint.is_alive():

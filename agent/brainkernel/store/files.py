@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from brainkernel.errors import StoreError
 from brainkernel.store.migrations import SCHEMA_VERSION, migrate, version_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 FILE_NAME = "state.db"
@@ -25,6 +26,8 @@ _PRIMARY_CODE = 0xFF  # the low byte of an extended result code, https://sqlite.
 _CIRCUMSTANCES = frozenset({
     sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
     sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOLFS, sqlite3.SQLITE_AUTH,
+    # A statement that SQLite does not take is a mistake of ours, unless it was taken before: see `judged_at_opening`.
+    sqlite3.SQLITE_ERROR,
 })  # fmt: skip
 
 
@@ -66,21 +69,37 @@ def open_file(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=1.0)
     try:
-        connection.execute("PRAGMA journal_mode = WAL").fetchone()
-        # A crash of the host may lose the last seconds, never the file: undo has a ledger of its own.
-        connection.execute("PRAGMA synchronous = NORMAL")
-        # A checkpoint syncs, which may take longer than a tick: Database runs them in a thread.
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")
-        _prepare(connection)
-        _check_pages(connection)
-        _check_version(connection)
-        migrate(connection)
-        _check_schema(connection)
+        with judged_at_opening():
+            _make_ready(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _make_ready(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    # A crash of the host may lose the last seconds, never the file: undo has a ledger of its own.
+    connection.execute("PRAGMA synchronous = NORMAL")
+    # A checkpoint syncs, which may take longer than a tick: Database runs them in a thread.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {4 << 20}")
+    _prepare(connection)
+    _check_pages(connection)
+    _check_version(connection)
+    migrate(connection)
+    _check_schema(connection)
+
+
+@contextmanager
+def judged_at_opening() -> Iterator[None]:
+    """What is asked of a file at its opening any good file takes: there SQLITE_ERROR ("unsupported file format") is damage, too."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR:
+            raise sqlite3.DatabaseError(str(error)) from error
+        raise
 
 
 def _check_pages(connection: sqlite3.Connection) -> None:

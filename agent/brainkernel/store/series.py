@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from brainkernel.escape import escaped
 from brainkernel.store.database import checkpoint
-from brainkernel.store.files import FAILURES, is_damage
+from brainkernel.store.files import FAILURES, is_damage, judged_at_opening
 from brainkernel.store.rollup import PLAIN, ROLLED, Point, packed, point_of, rolled_up, unpacked
 
 if TYPE_CHECKING:
@@ -255,7 +255,8 @@ class Series:
             connection.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
             connection.execute(f"PRAGMA max_page_count = {MAX_BYTES // _PAGE_BYTES}")
             connection.execute("PRAGMA cache_size = -256")
-            self._places = _places_in(connection)
+            with judged_at_opening():
+                self._places = _places_in(connection)
         except BaseException:
             connection.close()
             raise
@@ -276,6 +277,8 @@ def _places_in(connection: sqlite3.Connection) -> dict[str, int]:
     if connection.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
         msg = "it is of another version"
         raise sqlite3.DatabaseError(msg)
+    for tier in TIERS:
+        connection.execute(f"SELECT time_s, figures FROM {tier.table} LIMIT 1")  # noqa: S608 # a constant
     places = {str(name): int(place) for place, name in connection.execute("SELECT place, name FROM names")}
     if sorted(places.values()) != list(range(len(places))) or len(places) > NAMES_MAX:
         msg = "its names are not in order"
