@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import netrc  # noqa: F401 # requests imports it at its first request, when files may be out of reach
+import re
 import warnings
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ _TYPES = {
     "resolved": apprise.NotifyType.SUCCESS,
 }
 TIMEOUT_S = 4.0  # to connect, and for each read
+# What Slack, Discord, Telegram or Matrix would notify people by, or show as a link: a program may be called `@everyone`,
+# `<!channel>`, `<@&42>` (Apprise looks for `@&42>` on its own) or `<https://evil|your bank>`. "getty@tty1.service" is none of it.
+_MENTION = re.compile(r"@(?=everyone|here|channel|all|room|[&!]?\d+>)|(?<![\w.+-])@(?=[\w&!])|<(?=[@!#:]|[\w.+-]+:)", re.IGNORECASE)
+_ZERO_WIDTH_SPACE = "\u200b"
 
 
 class AppriseSender:
@@ -45,8 +50,14 @@ class AppriseSender:
         return len(self._apprise)
 
     def send(self, title: str, body: str, kind: str) -> bool:
-        """Send one message to every address of the channel, within some seconds; False if one of them failed."""
-        return bool(self._apprise.notify(body=body, title=title, notify_type=_TYPES[kind], body_format=apprise.NotifyFormat.TEXT))
+        """Send one message to every address of the channel, within some seconds, notifying nobody by name; False if one of them failed."""
+        plain = apprise.NotifyFormat.TEXT
+        return bool(self._apprise.notify(body=defused(body), title=defused(title), notify_type=_TYPES[kind], body_format=plain))
+
+
+def defused(text: str) -> str:
+    """The same to the eye, without any mention: a space of no width stands behind each `@` or `<` that would begin one."""
+    return _MENTION.sub(lambda found: found[0] + _ZERO_WIDTH_SPACE, text)
 
 
 def _with_timeouts(url: str, timeout_s: float) -> str:
