@@ -29,39 +29,42 @@ class Deed:
 
 @dataclass(slots=True)
 class _Use:
-    holders: dict[str, int] = field(default_factory=dict)  # rule -> its cool-down
+    holders: dict[str, tuple[int, str]] = field(default_factory=dict)  # rule -> its cool-down, and why it fired
     done: bool = False
     undone_ns: int | None = None
 
 
 class AgentActions:
-    """Keeps which alerts hold which action. `say` gets one sentence for each thing done or not done."""
+    """Keeps which alerts hold which action. `say` gets one sentence for each thing done or not done, and its cause."""
 
-    def __init__(self, deeds: Mapping[ActionName, Deed], figures: Figures, say: Callable[[str], None]) -> None:
+    def __init__(self, deeds: Mapping[ActionName, Deed], figures: Figures, say: Callable[[str, str], None]) -> None:
         self._deeds = deeds
         self._figures = figures
         self._say = say
         self._uses: dict[ActionName, _Use] = {}
 
-    def ask(self, name: ActionName, rule: AlertRule, now_ns: int) -> None:
+    def ask(self, name: ActionName, rule: AlertRule, now_ns: int, why: str) -> None:
         """An alert asks for an action; within the cool-down after its last undo it waits."""
         use = self._uses.setdefault(name, _Use())
-        use.holders[rule.name] = rule.cooldown_ns
+        waits_already = not use.done and rule.name in use.holders
+        use.holders[rule.name] = (rule.cooldown_ns, why)
         if use.done:
             self._figures.add(ALERT_ACTIONS, name.value, "held_already")
+        elif waits_already:
+            self._figures.add(ALERT_ACTIONS, name.value, "cooling")
         elif self._cools(use, now_ns):
-            self._count(name, "cooling", f"alert {rule.name}: {name.value} was undone a moment ago and waits for its cool-down")
+            self._count(name, "cooling", f"alert {rule.name}: {name.value} was undone a moment ago and waits for its cool-down", why)
         else:
             self._do(name, use, rule.name)
 
-    def withdraw(self, name: ActionName, rule_name: str, now_ns: int) -> None:
+    def withdraw(self, name: ActionName, rule_name: str, now_ns: int, why: str) -> None:
         """An alert resolved: with the last holder the action is undone, where it can be."""
         use = self._uses.get(name)
         if use is None or use.holders.pop(rule_name, None) is None or use.holders or not use.done:
             return
         use.done, use.undone_ns = False, now_ns
         if (undo := self._deeds[name].undo) is not None:
-            self._count(name, "undone", f"alert {rule_name} resolved: {name.value}: {undo()}")
+            self._count(name, "undone", f"alert {rule_name} resolved: {name.value}: {undo()}", why)
 
     def tick(self, now_ns: int) -> None:
         """Do what waited for a cool-down and is still asked for."""
@@ -71,15 +74,17 @@ class AgentActions:
 
     def _do(self, name: ActionName, use: _Use, rule_name: str) -> None:
         use.done = True
-        self._count(name, "done", f"alert {rule_name}: {name.value}: {self._deeds[name].do()}")
+        self._count(name, "done", f"alert {rule_name}: {name.value}: {self._deeds[name].do()}", use.holders[rule_name][1])
 
     @staticmethod
     def _cools(use: _Use, now_ns: int) -> bool:
-        return use.undone_ns is not None and now_ns - use.undone_ns < min(use.holders.values(), default=0)
+        return use.undone_ns is not None and now_ns - use.undone_ns < min(
+            (cooldown_ns for cooldown_ns, _ in use.holders.values()), default=0
+        )
 
-    def _count(self, name: ActionName, result: str, text: str) -> None:
+    def _count(self, name: ActionName, result: str, text: str, why: str) -> None:
         self._figures.add(ALERT_ACTIONS, name.value, result)
-        self._say(text)
+        self._say(text, why)
 
 
 class StrategySwitch:
@@ -87,23 +92,19 @@ class StrategySwitch:
 
     def __init__(self, judging: Judging) -> None:
         self._judging = judging
-        self._ours = False
 
     def on(self) -> str:
-        """Force it."""
+        """Demand it."""
+        self._judging.demand(Strategy.CONSERVATIVE)
         if self._judging.strategist.is_forced:
             return f"the strategy {self._judging.strategist.strategy.value} was forced by a person and stays"
-        self._ours = True
-        self._judging.force(Strategy.CONSERVATIVE)
         return "the strategy is conservative until the alert resolves"
 
     def off(self) -> str:
         """Follow the rules again, unless a person forced another one meanwhile."""
-        strategist = self._judging.strategist
-        if not self._ours or not strategist.is_forced or strategist.strategy is not Strategy.CONSERVATIVE:
+        self._judging.demand(None)
+        if self._judging.strategist.is_forced:
             return "left as a person set it"
-        self._ours = False
-        self._judging.force(None)
         return "the strategy follows the rules again"
 
 

@@ -22,7 +22,7 @@ from brainkernel.errors import UsageError
 from brainkernel.escape import escaped
 from brainkernel.link import control
 from brainkernel.link.messages import AlertDelivered, AlertMessage, Alerts, AlertsTaken
-from brainkernel.model import Category, DecisionKind, Mark
+from brainkernel.model import AuditEntry, Category, DecisionKind, Mark
 from brainkernel.report import Report
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ WAITING_MAX = 512  # messages for a gateway that is away, some 300 KB; those bey
 SENT_AT_ONCE = 64
 TEST_PATIENCE_NS = 12_000_000_000  # the client waits 15 s
 _TEXT_LENGTH_MAX = 1_500
+DEED = "alert"  # in the audit log: what an alert did inside the agent
 
 
 @dataclass(slots=True)
@@ -79,6 +80,7 @@ class Outward:
     say: Callable[[str], None]
     path_of: Callable[[Suspect], str]
     taking_back: Deed  # of the latest change of version
+    log: Callable[[AuditEntry], None]
 
 
 def make(config_file: Path | None, figures: Figures, clock: Clock, outward: Outward, agent: Callable[[], Pausable]) -> Alerting:
@@ -101,10 +103,14 @@ def make(config_file: Path | None, figures: Figures, clock: Clock, outward: Outw
             stability=figures.by_labels(metrics.STABILITY).get(()),
         )
 
+    def acted(text: str, why: str) -> None:
+        outward.say(text)
+        outward.log(AuditEntry(time_ns=clock.wall_ns(), deed=DEED, text=f"{text} ({why})"))
+
     return Alerting(
         file=(config_file or DEFAULT_CONFIG_FILE).parent / rulesfile.FILE_NAME,
         readings=Readings(figures, extras),
-        actions=AgentActions(deeds, figures, outward.say),
+        actions=AgentActions(deeds, figures, acted),
         cloud=cloud,
         clock=clock,
         figures=figures,
@@ -255,9 +261,9 @@ class Alerting(Report):
                 else:
                     self._figures.add(metrics.ALERT_MESSAGES, action.channel, "no_room")
             elif alert.state is State.RESOLVED:
-                self._actions.withdraw(action, rule.name, now_ns)
+                self._actions.withdraw(action, rule.name, now_ns, alert.text)
             elif alert.state is not State.TEST:
-                self._actions.ask(action, rule, now_ns)
+                self._actions.ask(action, rule, now_ns, alert.text)
         return sent
 
     def _log(self, alert: Alert) -> None:

@@ -105,6 +105,11 @@ class Judging(Report):
         if change := self.strategist.force(strategy, self._clock.boot_ns(), until_ns=until_ns):
             self._on_change(change)
 
+    def demand(self, strategy: Strategy | None) -> None:
+        """Put a strategy in force for alerts, or no longer; one that a person forced stays before it."""
+        if change := self.strategist.demand(strategy, self._clock.boot_ns()):
+            self._on_change(change)
+
     @property
     def rates(self) -> tuple[Rate, ...]:
         """The figures of quality now."""
@@ -178,7 +183,7 @@ class Judging(Report):
             self._log(AuditEntry(time_ns=self._clock.wall_ns(), deed="strategy", text=f"{change.before} -> {change.after}: {change.why}"))
 
     def _on_change(self, change: Change) -> None:
-        self._figures.add(metrics.STRATEGY_CHANGES, change.after.value, "force" if change.by_person else "rules")
+        self._figures.add(metrics.STRATEGY_CHANGES, change.after.value, change.by.value)
         self._tell(f"strategy {change.before} -> {change.after}: {change.why}")
 
     def _on_breach(self, breach: Breach) -> None:

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 TEXT_CHARS = 400
 SWITCHES = 50
-_SWITCHING = ("strategy", "strategy_forced", "strategy_auto", "pause", "resume", "rollback", "version")
+_SWITCHING = ("strategy", "strategy_forced", "strategy_auto", "pause", "resume", "rollback", "version", "alert")
 
 
 def commands_of(measuring: Measuring) -> dict[str, Command]:

@@ -150,14 +150,15 @@ def test_alert_takes_the_latest_change_back_and_leaves_it_so(tmp_path: Path) -> 
     with a_host(tmp_path) as host:
         host.improving.versioning.propose(LEARNED, "learned")
         said: list[str] = []
-        actions = AgentActions({ActionName.ROLLBACK_TO_PREVIOUS_VERSION: host.improving.taking_back}, host.ground.figures, said.append)
+        deeds = {ActionName.ROLLBACK_TO_PREVIOUS_VERSION: host.improving.taking_back}
+        actions = AgentActions(deeds, host.ground.figures, lambda text, _why: said.append(text))
         rules = [AlertRule(name=name, severity=Severity.CRITICAL, actions=()) for name in ("wrong", "more_wrong")]
         for rule in rules:
-            actions.ask(ActionName.ROLLBACK_TO_PREVIOUS_VERSION, rule, host.store.clock.boot_ns())
+            actions.ask(ActionName.ROLLBACK_TO_PREVIOUS_VERSION, rule, host.store.clock.boot_ns(), "too many")
         for rule in rules:
-            actions.withdraw(ActionName.ROLLBACK_TO_PREVIOUS_VERSION, rule.name, host.store.clock.boot_ns())
+            actions.withdraw(ActionName.ROLLBACK_TO_PREVIOUS_VERSION, rule.name, host.store.clock.boot_ns(), "too many")
         host.pass_days(0.1)
-        actions.ask(ActionName.ROLLBACK_TO_PREVIOUS_VERSION, rules[0], host.store.clock.boot_ns())
+        actions.ask(ActionName.ROLLBACK_TO_PREVIOUS_VERSION, rules[0], host.store.clock.boot_ns(), "too many")
 
         assert said[0] == "alert wrong: rollback_to_previous_version: version 1 is in force, rolled back from version 2"
         assert said[1].endswith("version 1 stays in force; `brainkernel rollback 2` takes 2 up again")

@@ -46,7 +46,7 @@ def test_broken_budget_is_an_event_with_its_trace(tmp_path: Path) -> None:
     (tmp_path / "alerts.yaml").write_text(RULES)
     clock, said, stream, text = SimulatedClock(), list[str](), io.StringIO(), io.StringIO()
     part = cast("Any", None)
-    outward = Outward(asker=part, asking=part, judging=part, say=said.append, path_of=part, taking_back=part)
+    outward = Outward(asker=part, asking=part, judging=part, say=said.append, path_of=part, taking_back=part, log=part)
     alerting = Alerting(
         file=tmp_path / "alerts.yaml", readings=part, actions=part, cloud=part, clock=clock, figures=Figures(), outward=outward
     )

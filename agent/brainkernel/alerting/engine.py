@@ -48,6 +48,7 @@ class Standing:
     since_ns: int | None = None  # the condition holds since then
     clear_ns: int | None = None  # firing, and the condition does not hold since then
     firing: bool = False
+    until_ns: int | None = None  # of an event that made the agent act: when that ends
     values: str = ""
     told: int = 0
 
@@ -81,12 +82,14 @@ class Engine:
         return [self._change(s, State.RESOLVED, "the rule was changed or removed") for s in old.values() if s.firing]
 
     def evaluate(self, values: Values, now_ns: int) -> list[Alert]:
-        """Judge every condition at `now_ns` (boot time); returns what changed."""
+        """Judge every condition at `now_ns` (boot time), and end what events began; returns what changed."""
         changes = []
         for standing in self.standings:
             if standing.rule.condition is not None:
                 change = self._judge(standing, standing.rule.condition.holds(values), values, now_ns)
-                changes += [change] if change else []
+            else:
+                change = self._expire(standing, now_ns)
+            changes += [change] if change else []
         return changes
 
     def event(self, event: Event, subject: str, text: str, now_ns: int) -> list[Alert]:
@@ -96,6 +99,8 @@ class Engine:
             rule = standing.rule
             if rule.on is not event:
                 continue
+            if standing.firing and rule.lasts_ns is not None:
+                standing.until_ns = now_ns + rule.lasts_ns
             fingerprint = fingerprint_of(rule.name, subject)
             told_ns, since = self._told.get(fingerprint, (-1, 0))
             if told_ns >= 0 and now_ns - told_ns < rule.cooldown_ns:
@@ -106,6 +111,8 @@ class Engine:
             if len(self._told) > SUBJECTS_MAX:
                 self._told.popitem(last=False)
             standing.told += 1
+            if rule.lasts_ns is not None and not standing.firing:
+                standing.firing, standing.since_ns, standing.until_ns = True, now_ns, now_ns + rule.lasts_ns
             found.append(Alert(rule=rule, state=State.EVENT, text=text, fingerprint=fingerprint, count=since + 1))
         return found
 
@@ -140,6 +147,13 @@ class Engine:
         standing.firing, standing.since_ns, standing.clear_ns = False, None, None
         why = "no figure any more" if holds is None else standing.values
         return self._change(standing, State.RESOLVED, f"no longer {rule.condition.text} ({why})")
+
+    def _expire(self, standing: Standing, now_ns: int) -> Alert | None:
+        rule = standing.rule
+        if not standing.firing or standing.until_ns is None or now_ns < standing.until_ns:
+            return None
+        standing.firing, standing.since_ns, standing.until_ns = False, None, None
+        return self._change(standing, State.RESOLVED, f"no {rule.on} for {(rule.lasts_ns or 0) / NS_PER_S:g} s")
 
     @staticmethod
     def _change(standing: Standing, state: State, text: str) -> Alert:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1_000_000_000
 COOLDOWN_NS = 300 * NS_PER_S
+LASTS_NS = 600 * NS_PER_S
 
 
 class Severity(enum.StrEnum):
@@ -67,6 +68,11 @@ class ActionName(enum.StrEnum):
         """The channel a notification goes to; "" for what is no notification."""
         return self.value.removeprefix("notify_") if self.value.startswith("notify_") else ""
 
+    @property
+    def acts(self) -> bool:
+        """Whether it changes how the agent works; the others only tell."""
+        return self is not ActionName.LOG_ALERT and not self.channel
+
 
 ACTION_HELP: dict[ActionName, str] = {
     ActionName.LOG_ALERT: "one line in the journal, or on the terminal",
@@ -92,4 +98,5 @@ class AlertRule:
     on: Event | None = None
     for_ns: int = 0  # the condition must hold so long
     cooldown_ns: int = COOLDOWN_NS  # an action, and an event of the same program, at most once in this time
+    lasts_ns: int | None = None  # an event has no end: so long after the latest one the agent is again as before
     description: str = ""  # goes with each message

@@ -10,7 +10,7 @@ import yaml
 
 from brainkernel.alerting.expression import ExpressionError, parse
 from brainkernel.alerting.readings import NAMES
-from brainkernel.alerting.rules import COOLDOWN_NS, NS_PER_S, ActionName, AlertRule, Event, Severity
+from brainkernel.alerting.rules import COOLDOWN_NS, LASTS_NS, NS_PER_S, ActionName, AlertRule, Event, Severity
 from brainkernel.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 FILE_NAME = "alerts.yaml"  # beside the configuration file
 RULES_MAX = 200
 _TOP = "alert_rules"
-_KEYS = ("name", "condition", "on", "severity", "for", "cooldown", "description", "actions")
+_KEYS = ("name", "condition", "on", "severity", "for", "cooldown", "lasts", "description", "actions")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|d)?")
 _UNIT_S = {"s": 1, None: 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
@@ -81,14 +81,16 @@ def _rule_of(node: yaml.Node, file: Path) -> AlertRule:
     if "on" in entries and "for" in entries:
         raise _error(entries["for"], file, f"{name}.for", "an event has no duration; `for` goes with `condition`")
     on = Event(_one_of(entries["on"], file, f"{name}.on", Event)) if "on" in entries else None
+    actions = _actions(entries["actions"], file, name)
     return AlertRule(
         name=name,
         severity=Severity(_one_of(entries["severity"], file, f"{name}.severity", Severity)),
-        actions=_actions(entries["actions"], file, name),
+        actions=actions,
         condition=None if on else _condition(entries["condition"], file, name),
         on=on,
         for_ns=_duration(entries.get("for"), file, f"{name}.for", 0),
         cooldown_ns=_duration(entries.get("cooldown"), file, f"{name}.cooldown", COOLDOWN_NS),
+        lasts_ns=_lasts(entries.get("lasts"), file, name, by_event=on is not None and any(action.acts for action in actions)),
         description=_text(entries["description"], file, f"{name}.description")[:_TEXT_LENGTH_MAX] if "description" in entries else "",
     )
 
@@ -106,6 +108,18 @@ def _actions(node: yaml.Node, file: Path, name: str) -> tuple[ActionName, ...]:
     if not found:
         raise _error(node, file, f"{name}.actions", "an alert without an action tells nobody; log_alert is the least")
     return tuple(dict.fromkeys(found))
+
+
+def _lasts(node: yaml.Node | None, file: Path, name: str, *, by_event: bool) -> int | None:
+    if not by_event:
+        if node is not None:
+            what = "`lasts` goes with `on` and an action inside the agent: a condition ends by itself, and what is told is told"
+            raise _error(node, file, f"{name}.lasts", what)
+        return None
+    lasts_ns = _duration(node, file, f"{name}.lasts", LASTS_NS)
+    if node is not None and not lasts_ns:
+        raise _error(node, file, f"{name}.lasts", "must be longer than no time")
+    return lasts_ns
 
 
 def _one_of(node: yaml.Node, file: Path, key: str, valid: Iterable[str]) -> str:

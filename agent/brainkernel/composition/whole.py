@@ -210,6 +210,7 @@ class Whole:
             say=self.ground.outside.notice,
             path_of=lambda suspect: question_of(suspect).exe,
             taking_back=self.improving.taking_back,
+            log=self.store.audit.add,
         )
         self.alerting = alerts.make(self.paths.config_file, self.figures, self.clock, outward, lambda: self.built)
         earlier = self.store.decisions.page(500)

@@ -103,6 +103,14 @@ RULES = (
 )
 
 
+class ChangedBy(enum.StrEnum):
+    """Who changed the strategy."""
+
+    RULES = "rules"
+    PERSON = "force"
+    ALERT = "alert"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One strategy gave way to another."""
@@ -110,11 +118,11 @@ class Change:
     before: Strategy
     after: Strategy
     why: str
-    by_person: bool = False
+    by: ChangedBy = ChangedBy.RULES
 
 
 class Strategist:
-    """Follows the rules, unless a strategy is forced. Times are CLOCK_BOOTTIME."""
+    """Follows the rules, unless a person forces a strategy, or else an alert demands one. Times are CLOCK_BOOTTIME."""
 
     def __init__(self) -> None:
         self.table: Mapping[Strategy, Settings] = SETTINGS
@@ -124,11 +132,12 @@ class Strategist:
         self._since_ns: int | None = None
         self._forced: Strategy | None = None
         self._forced_until_ns: int | None = None
+        self._demanded: Strategy | None = None
 
     @property
     def strategy(self) -> Strategy:
         """The one in force."""
-        return self._forced or self._chosen
+        return self._forced or self._demanded or self._chosen
 
     @property
     def settings(self) -> Settings:
@@ -138,7 +147,7 @@ class Strategist:
     @property
     def why(self) -> str:
         """Why this one, in words."""
-        return "forced" if self._forced else self._why
+        return "forced" if self._forced else "an alert demands it" if self._demanded else self._why
 
     @property
     def forced_until_ns(self) -> int | None:
@@ -147,7 +156,7 @@ class Strategist:
 
     @property
     def is_forced(self) -> bool:
-        """Whether a person or an alert has forced it."""
+        """Whether a person has forced it."""
         return self._forced is not None
 
     def consider(self, figures: Figures, now_ns: int) -> Change | None:
@@ -159,7 +168,7 @@ class Strategist:
         self._follow_rules(figures, now_ns)
         if self.strategy is before:
             return None
-        return Change(before=before, after=self.strategy, why=f"its time is over; {self._why}" if over else self._why)
+        return Change(before=before, after=self.strategy, why=f"its time is over; {self.why}" if over else self._why)
 
     def force(self, strategy: Strategy | None, now_ns: int, *, until_ns: int | None = None) -> Change | None:
         """Put a strategy in force whatever the rules say; None: follow the rules again."""
@@ -168,7 +177,18 @@ class Strategist:
         if self.strategy is before:
             return None
         self._since_ns = now_ns
-        return Change(before=before, after=self.strategy, why="forced" if strategy else "the rules are followed again", by_person=True)
+        why = "forced" if strategy else f"no longer forced; {self.why}"
+        return Change(before=before, after=self.strategy, why=why, by=ChangedBy.PERSON)
+
+    def demand(self, strategy: Strategy | None, now_ns: int) -> Change | None:
+        """Put a strategy in force for as long as alerts ask for it, whatever the rules say; what a person forced stays before it."""
+        before = self.strategy
+        self._demanded = strategy
+        if self.strategy is before:
+            return None
+        self._since_ns = now_ns
+        why = self.why if strategy else f"no alert demands another any more; {self.why}"
+        return Change(before=before, after=self.strategy, why=why, by=ChangedBy.ALERT)
 
     def _follow_rules(self, figures: Figures, now_ns: int) -> None:
         if self._since_ns is None:

@@ -58,7 +58,7 @@ class CanaryState(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     since_ns: int  # CLOCK_REALTIME
 
 
-class Pointer(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+class Pointer(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, frozen=True, kw_only=True):
     """Which version is in force, and since when. `source` is what the files said then: other files are a new version."""
 
     number: Number
@@ -68,6 +68,7 @@ class Pointer(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=T
     source: str
     canary: CanaryState | None = None
     withdrawn: tuple[int, ...] = ()  # left because they did worse: not taken up again by themselves
+    blamed: int = 0  # the one of these that an alert took back last; 0: none since the latest change
 
 
 def digest_of(data: bytes) -> str:

@@ -265,8 +265,13 @@ class Versioning:
             msg = f"version {target} is in force already"
             raise UsageError(msg)
         why = f"rolled back from version {pointer.number}"
-        withdrawn = {*pointer.withdrawn, *((pointer.number,) if withdrawing else ())} - {target}
-        self._activate(target, why, by, withdrawn=tuple(sorted(withdrawn)))
+        withdrawn = {*pointer.withdrawn, *((pointer.number,) if withdrawing else ())}
+        if pointer.canary is not None:
+            tried = pointer.canary.number
+            why = "" if target == pointer.number else f"{why}; "
+            why = "its trial is over" if target == tried else f"{why}version {tried}, which was tried, is withdrawn"
+            withdrawn.add(tried)
+        self._activate(target, why, by, withdrawn=tuple(sorted(withdrawn - {target})))
         return f"version {target} is in force, {why}"
 
     def after_alert(self) -> str:
@@ -280,7 +285,7 @@ class Versioning:
             return f"version {pointer.number} is in force for more than a day: no change to take back"
         try:
             if pointer.canary is not None:
-                return self.withdraw("an alert fired", OURSELVES)
+                return self.withdraw("an alert fired", ALERT)
             return self.rollback(None, ALERT, withdrawing=True)
         except BrainKernelError as error:
             return f"version {pointer.number} stays: {error}"
@@ -288,10 +293,9 @@ class Versioning:
     def alert_over(self) -> str:
         """What there is to say when the alert resolves: what it took back is not taken up again by itself."""
         pointer = self.pointer
-        if pointer is None or pointer.by != ALERT or not pointer.withdrawn:
+        if pointer is None or not pointer.blamed:
             return "nothing was taken back"
-        newest = pointer.withdrawn[-1]
-        return f"version {pointer.number} stays in force; `brainkernel rollback {newest}` takes {newest} up again"
+        return f"version {pointer.number} stays in force; `brainkernel rollback {pointer.blamed}` takes {pointer.blamed} up again"
 
     def _pointer(self) -> Pointer:
         if self.pointer is None or self.unkept_because:
@@ -323,7 +327,8 @@ class Versioning:
         """End the canary; the version in force decides about all programs. Raises UsageError if there is none."""
         state, pointer = self._canary(), self._pointer()
         withdrawn = tuple(sorted({*pointer.withdrawn, state.number}))
-        self._write(msgspec.structs.replace(pointer, canary=None, withdrawn=withdrawn))
+        blamed = state.number if by == ALERT else 0
+        self._write(msgspec.structs.replace(pointer, canary=None, withdrawn=withdrawn, blamed=blamed))
         self.arms.try_out(None)
         return self._record(f"version {state.number} withdrawn: {why}; version {pointer.number} decides about all programs", by)
 
@@ -363,7 +368,9 @@ class Versioning:
         self._put_to_work(effective)
 
     def _point(self, number: int, why: str, by: str, *, source: str, withdrawn: tuple[int, ...] = ()) -> None:
-        self._write(Pointer(number=number, since_ns=self._clock.wall_ns(), why=why, by=by, source=source, withdrawn=withdrawn))
+        blamed = self.pointer.number if by == ALERT and self.pointer else 0
+        since_ns = self._clock.wall_ns()
+        self._write(Pointer(number=number, since_ns=since_ns, why=why, by=by, source=source, withdrawn=withdrawn, blamed=blamed))
         self._record(f"version {number} in force: {why}", by)
 
     def _write(self, pointer: Pointer) -> None:

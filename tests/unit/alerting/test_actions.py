@@ -21,7 +21,7 @@ class Stage:
         self.done: list[str] = []
         self.said: list[str] = []
         self.figures = Figures()
-        self.actions = AgentActions({PAUSE: Deed(self._do, self._undo)}, self.figures, self.said.append)
+        self.actions = AgentActions({PAUSE: Deed(self._do, self._undo)}, self.figures, lambda text, _why: self.said.append(text))
 
     def _do(self) -> str:
         self.done.append("do")
@@ -35,14 +35,14 @@ class Stage:
 def test_action_is_done_once_and_undone_with_the_last_alert() -> None:
     """Two alerts that ask for the same are one act."""
     stage = Stage()
-    stage.actions.ask(PAUSE, a_rule("a"), S)
-    stage.actions.ask(PAUSE, a_rule("b"), 2 * S)
-    stage.actions.ask(PAUSE, a_rule("a"), 3 * S)
-    stage.actions.withdraw(PAUSE, "a", 4 * S)
-    stage.actions.withdraw(PAUSE, "stranger", 4 * S)
+    stage.actions.ask(PAUSE, a_rule("a"), S, "x > 1")
+    stage.actions.ask(PAUSE, a_rule("b"), 2 * S, "x > 1")
+    stage.actions.ask(PAUSE, a_rule("a"), 3 * S, "x > 1")
+    stage.actions.withdraw(PAUSE, "a", 4 * S, "x > 1")
+    stage.actions.withdraw(PAUSE, "stranger", 4 * S, "x > 1")
     assert stage.done == ["do"]
 
-    stage.actions.withdraw(PAUSE, "b", 5 * S)
+    stage.actions.withdraw(PAUSE, "b", 5 * S, "x > 1")
 
     assert stage.done == ["do", "undo"]
     assert stage.figures.value(ALERT_ACTIONS, PAUSE.value, "undone") == 1
@@ -51,15 +51,30 @@ def test_action_is_done_once_and_undone_with_the_last_alert() -> None:
 def test_action_waits_for_its_cooldown_and_is_done_then() -> None:
     """A flapping alert does not make the agent flap."""
     stage = Stage()
-    stage.actions.ask(PAUSE, a_rule("a"), S)
-    stage.actions.withdraw(PAUSE, "a", 2 * S)
+    stage.actions.ask(PAUSE, a_rule("a"), S, "x > 1")
+    stage.actions.withdraw(PAUSE, "a", 2 * S, "x > 1")
 
-    stage.actions.ask(PAUSE, a_rule("a"), 3 * S)
+    stage.actions.ask(PAUSE, a_rule("a"), 3 * S, "x > 1")
     stage.actions.tick(30 * S)
     assert stage.done == ["do", "undo"]
     stage.actions.tick(62 * S)
 
     assert stage.done == ["do", "undo", "do"]
+
+
+def test_action_that_waits_for_its_cooldown_says_so_once() -> None:
+    """However often the alert asks meanwhile."""
+    stage = Stage()
+    stage.actions.ask(PAUSE, a_rule("a"), S, "x > 1")
+    stage.actions.withdraw(PAUSE, "a", 2 * S, "x > 1")
+
+    for second in range(3, 30):
+        stage.actions.ask(PAUSE, a_rule("a"), second * S, "x > 1")
+
+    assert [text for text in stage.said if "cool-down" in text] == [
+        "alert a: pause_scheduling was undone a moment ago and waits for its cool-down"
+    ]
+    assert stage.figures.value(ALERT_ACTIONS, PAUSE.value, "cooling") == 27
 
 
 class Gateway:

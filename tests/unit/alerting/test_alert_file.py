@@ -11,6 +11,7 @@ from brainkernel.errors import ConfigError
 
 SHIPPED = Path(__file__).resolve().parents[3] / "packaging" / "alerts.yaml"
 A_RULE = "- name: x\n  severity: error\n  condition: paused == 1\n  actions: [log_alert]\n"
+AN_EVENT = "- name: y\n  severity: info\n  on: new_setuid\n  actions: [pause_scheduling]\n"
 
 
 def written(directory: Path, text: str) -> Path:
@@ -45,6 +46,22 @@ def test_event_rules_and_times_load(tmp_path: Path) -> None:
     assert (event.on, event.cooldown_ns, event.actions) == (Event.SUSPICIOUS_EXEC, 3600 * 10**9, (ActionName.NOTIFY_WEBHOOK,))
 
 
+@pytest.mark.parametrize(
+    ("on", "actions", "lasts_s"),
+    [
+        ("on: new_setuid", "[log_alert, pause_scheduling]", 600),
+        ("on: new_setuid\n  lasts: 1h", "fallback_to_local_model", 3600),
+        ("on: new_setuid", "[log_alert, notify_slack]", None),
+        ("condition: paused == 1", "switch_to_conservative_mode", None),
+    ],
+)
+def test_what_an_event_makes_the_agent_do_has_an_end(tmp_path: Path, on: str, actions: str, lasts_s: int | None) -> None:
+    """Ten minutes, or as the rule says; what is only told has none, and a condition ends by itself."""
+    (rule,) = load(written(tmp_path, f"alert_rules:\n- name: x\n  severity: info\n  {on}\n  actions: {actions}\n"))
+
+    assert rule.lasts_ns == (None if lasts_s is None else lasts_s * 10**9)
+
+
 @pytest.mark.parametrize("text", ["", "# nothing\n", "alert_rules:\n", "alert_rules: []\n"])
 def test_no_rule_is_no_alert(tmp_path: Path, text: str) -> None:
     """An empty file is valid, and so is none."""
@@ -66,6 +83,9 @@ def test_no_rule_is_no_alert(tmp_path: Path, text: str) -> None:
         ("alert_rules:\n" + A_RULE.replace("  condition: paused == 1\n", ""), "2: x: needs either"),
         ("alert_rules:\n" + A_RULE + A_RULE, "6: x: this name is used twice"),
         ("alert_rules:\n" + A_RULE.replace("  actions", "  for: soon\n  actions"), "5: x.for: write a time"),
+        ("alert_rules:\n" + A_RULE + "  lasts: 5m\n", "x.lasts: `lasts` goes with `on` and an action inside the agent"),
+        ("alert_rules:\n" + AN_EVENT + "  lasts: 0s\n", "6: y.lasts: must be longer than no time"),
+        ("alert_rules:\n" + AN_EVENT.replace("pause_scheduling", "log_alert") + "  lasts: 5m\n", "6: y.lasts: `lasts` goes with"),
         ("alert_rules:\n" + A_RULE.replace("[log_alert]", "[]"), "x.actions: an alert without an action"),
         ("alert_rules:\n" + A_RULE.replace("name: x", 'name: "x\\ny"'), "2: name: "),
         ("alert_rules: [", "not YAML"),

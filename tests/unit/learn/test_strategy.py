@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from brainkernel.learn.strategy import DWELL_NS, SETTINGS, Figures, Strategist, Strategy
+from brainkernel.learn.strategy import DWELL_NS, SETTINGS, ChangedBy, Figures, Strategist, Strategy
 from hypothesis import given
 from hypothesis import strategies as st
 from support.nouns import SECOND_NS
@@ -85,7 +85,7 @@ def test_forced_strategy_holds_until_its_time_is_over() -> None:
     change = strategist.force(Strategy.CONSERVATIVE, 0, until_ns=1000 * SECOND_NS)
 
     assert change is not None
-    assert change.by_person
+    assert change.by is ChangedBy.PERSON
     assert strategist.consider(CALM, 999 * SECOND_NS) is None
     ended = strategist.consider(CALM, 1000 * SECOND_NS)
     assert ended is not None
@@ -117,3 +117,23 @@ def test_strategist_takes_any_figures(steps: list[tuple[float | None, float | No
         strategist.consider(Figures(mean_decision_ms=mean_ms, false_positive_rate=rate, stability=stability), now_ns)
 
     assert strategist.settings in SETTINGS.values()
+
+
+def test_what_an_alert_demands_lies_below_what_a_person_forces() -> None:
+    """The person's word holds while it lasts, then the alert's, then the rules; the end of an alert takes nothing from a person."""
+    strategist = Strategist()
+    found = [strategist.demand(Strategy.CONSERVATIVE, 0)]
+    strategist.force(Strategy.AGGRESSIVE, SECOND_NS, until_ns=10 * SECOND_NS)
+    forced = strategist.strategy
+    found.append(strategist.consider(CALM, 10 * SECOND_NS))
+    strategist.force(Strategy.CONSERVATIVE, 11 * SECOND_NS)
+    found.append(strategist.demand(None, 12 * SECOND_NS))
+    stays = strategist.strategy, strategist.is_forced
+    strategist.force(None, 13 * SECOND_NS)
+
+    assert forced is Strategy.AGGRESSIVE
+    assert [change and (change.after, change.by) for change in found] == [
+        (Strategy.CONSERVATIVE, ChangedBy.ALERT), (Strategy.CONSERVATIVE, ChangedBy.RULES), None,
+    ]  # fmt: skip
+    assert stays == (Strategy.CONSERVATIVE, True)
+    assert (strategist.strategy, strategist.is_forced) == (Strategy.BALANCED, False)

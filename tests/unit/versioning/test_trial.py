@@ -183,6 +183,30 @@ def test_alert_ends_the_trial_rather_than_the_version_in_force(etc: Etc) -> None
 
     assert "version 2 withdrawn: an alert fired" in said
     assert (versioning.arms.current.number, versioning.arms.canary) == (1, None)
+    assert versioning.alert_over() == "version 1 stays in force; `brainkernel rollback 2` takes 2 up again"
+
+
+@pytest.mark.parametrize(
+    ("target", "why", "withdrawn"),
+    [
+        (1, "rolled back from version 2; version 3, which was tried, is withdrawn", (3,)),
+        (2, "version 3, which was tried, is withdrawn", (3,)),
+        (3, "its trial is over", ()),
+    ],
+)
+def test_rollback_says_what_becomes_of_the_trial(etc: Etc, target: int, why: str, withdrawn: tuple[int, ...]) -> None:
+    """To the person who asks, and in the audit log; and what was tried does not come back by itself."""
+    versioning = on_trial(etc)
+    versioning.promote("it is good", "uid 0")
+    etc.write_rule("index", "development")
+    versioning.follow(versioning.read())
+
+    said = versioning.rollback(target, "uid 0")
+
+    assert said == f"version {target} is in force, {why}"
+    assert etc.logged[-1].text == f"version {target} in force: {why}"
+    assert versioning.pointer is not None
+    assert (versioning.arms.canary, versioning.pointer.withdrawn) == (None, withdrawn)
 
 
 def test_rollback_ends_the_trial_first(etc: Etc) -> None:

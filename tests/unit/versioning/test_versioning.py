@@ -192,6 +192,23 @@ def test_alert_takes_the_latest_change_back_once(etc: Etc) -> None:
     assert versioning.arms.current.number == 3
 
 
+def test_alert_that_is_over_names_what_it_took_back(etc: Etc) -> None:
+    """Not the newest of all that were ever withdrawn; and nothing once a person has decided otherwise."""
+    versioning = etc.start()
+    versioning.propose({CAUTION: msgspec.json.encode(CautionFile({1: (1.0, 0.0)}))}, "learned first")
+    versioning.propose(LEARNED, "learned second")
+    versioning.after_alert()
+    versioning.rollback(1, "uid 0")
+    person = versioning.alert_over()
+    versioning.rollback(2, "uid 0")
+
+    versioning.after_alert()
+
+    assert person == "nothing was taken back"
+    assert versioning.alert_over() == "version 1 stays in force; `brainkernel rollback 2` takes 2 up again"
+    assert etc.start().alert_over() == "version 1 stays in force; `brainkernel rollback 2` takes 2 up again"
+
+
 def test_alert_long_after_a_change_takes_nothing_back(etc: Etc) -> None:
     """Nor one after a clock that was set back."""
     versioning = etc.start()
