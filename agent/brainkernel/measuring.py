@@ -136,4 +136,5 @@ def _line_of(points: Sequence[Point | None]) -> SeriesLine:
         tuple(None if p is None else p.low for p in points),
         tuple(None if p is None else p.mean for p in points),
         tuple(None if p is None else p.high for p in points),
+        tuple(0 if p is None else p.samples for p in points),
     )

@@ -88,6 +88,7 @@ class Showing:
             category=asked.category,
             tier=asked.tier,
             late_ms=asked.late_ms,
+            within_ms=asked.within_ms,
         )
         page = self._browser.page(wanted, asked.limit)
         return DecisionLines(decisions=tuple(_line_of(record) for record in page.records), next_before_id=page.next_before_id)

@@ -33,9 +33,9 @@ class View(NamedTuple):
     panels: tuple[Panel, ...]
 
 
-# INSTANCE and RATE stand for what Grafana fills in.
+# INSTANCE, RATE and RANGE (the whole time that is shown) stand for what Grafana fills in.
 def _q(text: str) -> str:
-    return text.replace("INSTANCE", 'instance=~"$instance"').replace("RATE", "$__rate_interval")
+    return text.replace("INSTANCE", 'instance=~"$instance"').replace("RATE", "$__rate_interval").replace("RANGE", "$__range")
 
 
 def _quantile(quantile: float, metric: str, by: str = "le") -> str:
@@ -54,7 +54,9 @@ _DECISION = "brainkernel_decision_seconds"
 VIEWS = (
     View("performance", "decision performance", (
         Panel("Decision time", "s", tuple((_quantile(q, _DECISION), f"p{q * 100:g}") for q in (0.5, 0.95, 0.99))),
-        Panel("Latency distribution", "s", ((_q(f"sum by (le) (increase({_DECISION}_bucket{{INSTANCE}}[RATE]))"), "{{le}}"),), "heatmap"),
+        Panel("Latency distribution over time", "s", ((_q(f"sum by (le) (increase({_DECISION}_bucket{{INSTANCE}}[RATE]))"), "{{le}}"),), "heatmap"),
+        Panel("Latency distribution: decisions by time, up to so many seconds", "short",
+              ((_q(f"sum by (le) (increase({_DECISION}_bucket{{INSTANCE}}[RANGE]))"), "{{le}}"),), "bargauge"),
         Panel("Decisions", "ops", ((_rate("brainkernel_decisions_total", "kind"), "{{kind}}"),)),
         Panel("Success rate", "percentunit", (
             (_q('1 - (sum(rate(brainkernel_budget_breaches_total{INSTANCE, budget="total", by="decision"}[RATE])) or vector(0))'
@@ -177,26 +179,33 @@ def dashboard_of(view: View) -> dict[str, Any]:
     }
 
 
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "heatmap": {"calculate": False, "yAxis": {"unit": "s"}},
+    "bargauge": {"orientation": "horizontal", "displayMode": "basic", "reduceOptions": {"calcs": ["lastNotNull"]}},
+}
+
+
 def _panel_of(number: int, panel: Panel) -> dict[str, Any]:
-    heatmap = panel.kind == "heatmap"
+    heatmap, whole = panel.kind == "heatmap", panel.kind == "bargauge"
     defaults: dict[str, Any] = {"unit": panel.unit} | ({"min": 0, "max": panel.top} if panel.top is not None else {})
-    if not heatmap:
+    if not heatmap and not whole:
         defaults["custom"] = {"drawStyle": "bars" if panel.kind == "bars" else "line", "fillOpacity": 60 if panel.kind == "bars" else 8}
     return {
         "id": number + 1,
         "title": panel.title,
-        "type": "heatmap" if heatmap else "timeseries",
+        "type": panel.kind if heatmap or whole else "timeseries",
         "datasource": DATASOURCE,
         "gridPos": {"x": number % PER_ROW * WIDTH, "y": number // PER_ROW * HEIGHT, "w": WIDTH, "h": HEIGHT},
         "fieldConfig": {"defaults": {} if heatmap else defaults, "overrides": []},
-        "options": {"calculate": False, "yAxis": {"unit": panel.unit}} if heatmap else {"tooltip": {"mode": "multi", "sort": "desc"}},
+        "options": _OPTIONS.get(panel.kind, {"tooltip": {"mode": "multi", "sort": "desc"}}),
         "targets": [
             {
                 "refId": chr(ord("A") + place),
                 "datasource": DATASOURCE,
                 "expr": expression,
                 "legendFormat": legend,
-                "format": "heatmap" if heatmap else "time_series",
+                "format": "heatmap" if heatmap or whole else "time_series",
+                **({"instant": True} if whole else {}),
             }
             for place, (expression, legend) in enumerate(panel.queries)
         ],

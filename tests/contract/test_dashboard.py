@@ -182,6 +182,28 @@ def test_success_is_the_share_of_decisions_in_time(server: HttpServer, page: Pag
     assert shown == [0.75, None]
 
 
+def test_distribution_of_latency_is_that_of_the_chosen_time(server: HttpServer, page: Page) -> None:
+    """Four of seven a second within 5 ms, over five minutes or a day; each bar leads to its decisions; and it goes on live."""
+    card = "[...document.querySelectorAll('.card')].find(c => c.querySelector('h3').textContent == 'Latency distribution')"
+    rows = f"[...{card}.querySelectorAll('tbody tr')].map(r => [r.querySelector('th').textContent, +r.lastChild.textContent.replaceAll(',', '')])"
+    for seconds in (300, 86_400):
+        page.open(f"{server.url}#/performance?range={seconds}")
+        page.until(f"{rows}.length")
+        shown = {label: count for label, count in page.evaluate(rows) if count}
+
+        assert list(shown) == ["to 5 ms", "to 1 s", "over 10 s"]
+        assert shown["to 5 ms"] == pytest.approx(4 * seconds, rel=0.05)
+        assert shown["to 1 s"] == pytest.approx(seconds, rel=0.05)
+    behind = page.evaluate(f"{card}.querySelector('tbody tr a').getAttribute('href')")
+    page.open(f"{server.url}#/performance?range=300")
+    page.until(f"{rows}.length")
+    before = page.evaluate(rows)[0][1]
+    page.until(f"{rows}[0][1] > {before + 8}")
+
+    assert behind.startswith("#/decisions?late_ms=2.5&within_ms=5&from=")
+    assert page.problems == []
+
+
 def test_trend_is_drawn_into_the_future_and_anomalies_are_marked(server: HttpServer, page: Page) -> None:
     """The line that goes on, its bound, and the time in which a figure was unlike itself; none of it for a time in the past."""
     marked = """(() => { const c = document.querySelector('.plot canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;

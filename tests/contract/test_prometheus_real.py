@@ -30,7 +30,7 @@ SELECTED = {
     "fate": ("seen", "failed"), "result": ("ok", "failed"), "window": ("24h",), "process": ("daemon",), "resource": ("cpu", "io"),
     "by": ("decision",), "budget": ("total",), "measure": ("false_positive", "satisfaction"), "stage": ("total", "gate"),
 }  # fmt: skip
-FILLED_IN = {"$__rate_interval": "20s", "$instance": ".*"}
+FILLED_IN = {"$__rate_interval": "20s", "$__range": "1m", "$instance": ".*"}
 
 
 def views() -> ModuleType:

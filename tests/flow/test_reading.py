@@ -206,6 +206,8 @@ def test_gateway_pages_through_the_decisions_behind_a_figure(ends: Ends) -> None
     assert ids(late_ms=1000) == ([], 101)
     assert ids(late_ms=1000, before_id=101) == ([50, 3], None)
     assert ids(late_ms=1000, before_id=101, tier="rules") == ([3], None)
+    assert ids(late_ms=1000, within_ms=4999, before_id=101) == ([], None)
+    assert ids(late_ms=1000, within_ms=5000, before_id=101) == ([50, 3], None)
     assert ids(from_s=noon_s + 10, to_s=noon_s + 14) == ([13, 12, 11, 10], None)
     assert ids(category="interactive", before_id=100) == ([], None)
     assert ids(kind="note", limit=1, before_id=10) == ([9], 9)

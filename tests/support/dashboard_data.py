@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from brainkernel import metrics
 from brainkernel.link import control, people, reading
+from brainkernel.monitoring.sources import BUCKETS_MS
 from support.web_server import FakeDaemon, FakeSources
 
 if TYPE_CHECKING:
@@ -18,8 +19,9 @@ HOSTILE = "<script>document.title='owned'</script><img src=x onerror=document.ti
 NAMES = (
     "decision_mean_ms", "decision_p50_ms", "decision_p95_ms", "decision_p99_ms", "decisions_per_s.note", "decisions_per_s.limit",
     "host_cpu_pct", "own_cpu_pct", "own_memory_bytes", "pressure_pct.cpu", "quality.satisfaction.24h", "stability", "suspects_per_s",
-    "strategy.balanced", "strategy.conservative", "feedback_per_s.good",
+    "strategy.balanced", "strategy.conservative", "feedback_per_s.good", *(f"decision_times.{bound}" for bound in BUCKETS_MS),
 )  # fmt: skip
+TIMES = {"decision_times.5": 4.0, "decision_times.25": 0.0, "decision_times.1000": 1.0, "decision_times.inf": 2.0}
 
 
 def series(asked: SeriesAsked) -> dict[str, Any]:
@@ -30,8 +32,13 @@ def series(asked: SeriesAsked) -> dict[str, Any]:
     points = max(0, (asked.to_s - start_s) // step_s)
     for place, name in enumerate(names):
         mean = [None if 20 < n < 24 else round(10 + 5 * math.sin(n / 9 + place), 3) for n in range(points)]
+        if name.startswith("decision_times."):  # so many each second
+            mean = [TIMES.get(name, 0.0)] * points
         lines[name] = reading.SeriesLine(
-            low=tuple(None if v is None else v - 1 for v in mean), mean=tuple(mean), high=tuple(None if v is None else v + 1 for v in mean)
+            low=tuple(None if v is None else v - 1 for v in mean),
+            mean=tuple(mean),
+            high=tuple(None if v is None else v + 1 for v in mean),
+            samples=tuple(0 if v is None else step_s for v in mean),
         )
     return builtins(reading.SeriesFigures(start_s=start_s, step_s=step_s, series=lines, names=NAMES))
 
@@ -87,8 +94,6 @@ def sources(text: str = "/usr/bin/make") -> FakeSources:
     found = FakeSources(
         FakeDaemon(SeriesAsked=series, OverviewAsked=overview(text), DecisionsAsked=lines(text=text), DecisionAsked=story(text))
     )
-    for seconds in (0.0007, 0.002, 0.02, 1.2):
-        found.figures.observe(metrics.DECISION_SECONDS, seconds, "rules")
     for metric in (metrics.VERDICTS, metrics.REFUSALS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES, metrics.FEEDBACK):
         found.figures.add(metric, *[text for _ in metric.labels], by=3)
     return found

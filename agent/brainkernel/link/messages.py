@@ -165,6 +165,7 @@ class DecisionsAsked(msgspec.Struct, tag="decisions_asked", forbid_unknown_field
     category: ShortText = ""
     tier: Literal["", "rules", "cache", "model", "llm", "none"] = ""
     late_ms: Annotated[float, Meta(ge=0, le=1e9)] = 0.0  # from the kernel's event to the decision, at least
+    within_ms: Annotated[float, Meta(ge=0, le=1e9)] = 0.0  # at most
 
 
 class DecisionAsked(msgspec.Struct, tag="decision_asked", forbid_unknown_fields=True, frozen=True, kw_only=True):

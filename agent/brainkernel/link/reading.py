@@ -37,11 +37,12 @@ class SeriesArguments(msgspec.Struct, forbid_unknown_fields=True, frozen=True, k
 
 
 class SeriesLine(msgspec.Struct, frozen=True):
-    """One figure: point n is of `start_s + n * step_s`; None where nothing was measured."""
+    """One figure: point n is of `start_s + n * step_s`; None where nothing was measured. `samples`: how many values are behind it."""
 
     low: tuple[float | None, ...]
     mean: tuple[float | None, ...]
     high: tuple[float | None, ...]
+    samples: tuple[int, ...]
 
 
 class SeriesFigures(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,8 @@
 """Which figures are kept over time, and which metric each comes from. A counter is kept as its increase per second.
 
-A source with `{}` in its name is one figure for each set of labels of its metric, and only those in `only`, if given.
+A source with `{}` in its name is one figure for each set of labels of its metric, and only those in `only`, if given. A
+histogram is one figure for each bucket, over all labels: how many there were since the last time, so that the mean over
+any time, by the number of values behind it, is exactly how many there were.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
-from brainkernel.metrics import MetricKind
+from brainkernel.metrics import LATENCY_BUCKETS_S, MetricKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from brainkernel.metrics import Figures, Labels, Metric
 
 NS_PER_S = 1_000_000_000
+BUCKETS_MS = (*(f"{1e3 * bound:g}" for bound in LATENCY_BUCKETS_S), "inf")
+_NO_COUNTS = (0,) * len(BUCKETS_MS)
 LABELLED_MAX = 16  # figures of one source: label values are bounded, but some are the gateway's words
 
 
@@ -80,6 +84,10 @@ SOURCES: tuple[Source, ...] = (
     Source(
         name="decision_p99_ms", metric=metrics.LATENCY, scale=1e3, only=(("stage", "total", "0.99"),), unit="ms",
         help="99th percentile of the same",
+    ),
+    Source(
+        name="decision_times.{}", metric=metrics.DECISION_SECONDS, unit="",
+        help="decisions by their time from the kernel's event: at most so many ms, and more than the bucket before",
     ),
     Source(
         name="llm_mean_ms", metric=metrics.LATENCY, scale=1e3, only=(("stage", "llm", "mean"),), unit="ms", watched=True, floor=200,
@@ -153,6 +161,7 @@ class Sampler:
     figures: Figures
     claims: Callable[[], Figures | None] = lambda: None  # of the gateway, while it is there
     _totals: dict[str, float] = field(default_factory=dict)
+    _counts: dict[str, list[int]] = field(default_factory=dict)  # of histograms, by source
     _sampled_ns: int | None = None
     _names: dict[str, dict[Labels, str | None]] = field(default_factory=dict)
 
@@ -167,6 +176,9 @@ class Sampler:
         for source in SOURCES:
             if (figures := claims if source.claimed else self.figures) is None:
                 continue
+            if source.metric.kind is MetricKind.HISTOGRAM:
+                found |= self._counted(source, figures)
+                continue
             into = totals if source.metric.kind is MetricKind.COUNTER else found
             for name, value in self._values(source, figures.by_labels(source.metric)):
                 into[name] = into.get(name, 0.0) + value * source.scale
@@ -178,6 +190,15 @@ class Sampler:
                 found[name] = max(0.0, totals[name] - self._totals.get(name, 0.0)) / elapsed_s
         self._totals = totals
         return found
+
+    def _counted(self, source: Source, figures: Figures) -> dict[str, float]:
+        counts = [sum(column) for column in zip(_NO_COUNTS, *(h.counts for h in figures.histograms(source.metric).values()), strict=True)]
+        before = self._counts.get(source.name)
+        self._counts[source.name] = counts
+        if before is None:
+            return {}
+        names = (source.name.format(bound) for bound in BUCKETS_MS)
+        return {name: float(now - then) for name, now, then in zip(names, counts, before, strict=True)}
 
     # A figure's name depends on its labels alone: looked up, since this is done for each figure and second.
     def _values(self, source: Source, values: dict[Labels, float]) -> list[tuple[str, float]]:

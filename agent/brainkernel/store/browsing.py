@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class Wanted:
     category: str = ""
     tier: str = ""
     late_ms: float = 0.0
+    within_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Browser:
         return Page([record for i in found if (record := self._decisions.get(i)) is not None], more)
 
     def _scan(self, before_id: int, wanted: Wanted) -> Iterator[tuple[int, bool]]:
-        inside = wanted.tier or wanted.late_ms > 0
+        inside = wanted.tier or wanted.late_ms > 0 or wanted.within_ms > 0
         columns = "id, time_ns, kind, category" + (", decision" if inside else "")
         rows = self._database.rows(f"SELECT {columns} FROM decisions WHERE id < ? ORDER BY id DESC LIMIT ?", (before_id, SCANNED_MAX))  # noqa: S608 # constants
         for decision_id, time_ns, kind, category, *rest in rows:
@@ -97,6 +99,7 @@ def _fits_inside(data: bytes, wanted: Wanted) -> bool:
     try:
         decision: dict[str, Any] = orjson.loads(data)
         total_ms = max((span["ns"] / 1e6 for span in decision["spans"] if span["stage"] == "total"), default=0.0)
-        return wanted.tier in ("", decision["verdict"]["tier"]) and total_ms >= wanted.late_ms
+        in_time = wanted.late_ms <= total_ms <= (wanted.within_ms or math.inf)
+        return wanted.tier in ("", decision["verdict"]["tier"]) and in_time
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return False

@@ -25,6 +25,7 @@ class Point(NamedTuple):
     low: float
     mean: float
     high: float
+    samples: int  # behind it
 
 
 class _Summary(NamedTuple):
@@ -65,7 +66,8 @@ def point_of(rows: Sequence[array[float]], place: int, width: int) -> Point | No
     found = _summary(rows, place, width)
     if found is None or not all(map(math.isfinite, found)):
         return None
-    return Point(*(float(f"{value:.6g}") for value in found[:3]))  # a 32-bit float has no more, and JSON gets short
+    low, mean, high = (float(f"{value:.6g}") for value in found[:3])  # a 32-bit float has no more, and JSON gets short
+    return Point(low, mean, high, round(found.number))
 
 
 def _summary(rows: Sequence[array[float]], place: int, width: int) -> _Summary | None:

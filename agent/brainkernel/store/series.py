@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 SERIES_FILE_NAME = "series.db"
 MAX_BYTES = 64 << 20
 LOG_BYTES = 4 << 20
-NAMES_MAX = 192  # then a row of a minute still fits into one page
+NAMES_MAX = 240  # then a row of a minute still fits into one page
 POINTS_MAX = 4_096  # of one answer, all names together: some 200 KB of JSON
 CELLS_MAX = 46_080  # read for one answer: some 10 ms of the daemon's loop
 PENDING_MAX = 300

@@ -43,7 +43,9 @@ def test_figures_over_time_are_drawn_with_their_gaps() -> None:
     """A bar per step, from the least to the greatest; nothing measured is said."""
     points = (0.0, None, 7.0, 3.5)
     figures = SeriesFigures(
-        start_s=NOON_S, step_s=60, series={"load": SeriesLine(points, points, points), "none": SeriesLine((None,), (None,), (None,))}
+        start_s=NOON_S,
+        step_s=60,
+        series={"load": SeriesLine(points, points, points, (60, 0, 60, 60)), "none": SeriesLine((None,), (None,), (None,), (0,))},
     )
 
     lines = trend_lines.series_lines(figures, 80, PLAIN, UTC)
@@ -60,7 +62,7 @@ def test_figures_over_time_are_drawn_with_their_gaps() -> None:
 @given(st.lists(st.none() | st.floats(-1e30, 1e30), max_size=500), st.integers(8, 200))
 def test_graph_fits_whatever_is_drawn(values: list[float | None], columns: int) -> None:
     """Never wider than there is room, and a gap is a gap."""
-    drawn = trend_lines.graph(SeriesLine((), tuple(values), ()), columns)
+    drawn = trend_lines.graph(SeriesLine((), tuple(values), (), ()), columns)
 
     assert len(drawn) <= columns
     assert drawn.strip() == "" or any(value is not None for value in values)

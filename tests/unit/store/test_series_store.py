@@ -81,9 +81,9 @@ def test_series_roll_seconds_up_to_minutes_and_hours(kept: Kept) -> None:
     by_minute = kept.series.read(("ramp", "half"), MIDNIGHT_S, MIDNIGHT_S + 7200, 60)
     by_hour = kept.series.read(("ramp", "half"), MIDNIGHT_S, MIDNIGHT_S + 7200, 3600)
 
-    assert by_minute.series["ramp"][1] == (60.0, 89.5, 119.0)
-    assert by_hour.series["ramp"] == [(0.0, 1799.5, 3599.0), (3600.0, 5399.5, 7199.0)]
-    assert by_hour.series["half"] == [(1.0, 1.0, 1.0)] * 2
+    assert by_minute.series["ramp"][1] == (60.0, 89.5, 119.0, 60)
+    assert by_hour.series["ramp"] == [(0.0, 1799.5, 3599.0, 3600), (3600.0, 5399.5, 7199.0, 3600)]
+    assert by_hour.series["half"] == [(1.0, 1.0, 1.0, 1800)] * 2
 
 
 def test_series_show_the_step_that_is_not_over_yet(kept: Kept) -> None:

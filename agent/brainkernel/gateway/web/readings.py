@@ -13,7 +13,6 @@ from msgspec import Meta
 from brainkernel import metrics
 from brainkernel.gateway.prometheus import SnapshotCollector
 from brainkernel.link.messages import DecisionAsked, DecisionsAsked, OverviewAsked, SeriesAsked
-from brainkernel.metrics import LATENCY_BUCKETS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -119,12 +118,8 @@ class Readings:
         *daemons, own = self._snapshots()
         self._daemons = daemons or self._daemons  # one that is busy for a moment has not forgotten what it counted
         collector = SnapshotCollector([*self._daemons, own])
-        totals = [0.0] * (len(LATENCY_BUCKETS_S) + 1)
-        for counts, _sum in collector.samples_of(metrics.DECISION_SECONDS).values():
-            totals = [a + b for a, b in zip(totals, counts, strict=True)]
         return {
             "figures": {_short(metric): [[labels, n] for labels, n in collector.samples_of(metric).items()] for metric in SHOWN},
-            "distribution": {"bounds": LATENCY_BUCKETS_S, "counts": totals},
             "resident": {labels[0]: n for labels, n in collector.samples_of(metrics.RESIDENT_BYTES).items()},
         }
 

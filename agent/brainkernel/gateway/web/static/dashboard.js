@@ -34,14 +34,27 @@ class Panel {
     const behind = el('a', { class: 'behind', 'aria-label': `Decisions behind: ${figure.title}` }, 'decisions');
     this.behind = behind;
     this.element = el('section', { class: figure.wide ? 'card wide' : 'card' }, el('div', { class: 'cardhead' }, el('h3', {}, figure.title), behind), this.body);
-    if (figure.names) this.plot = new Plot(figure, (from, to) => this.#pick(from, to), (from, to) => go(route().page, { from, to }));
+    if (figure.names && !figure.sum) this.plot = new Plot(figure, (from, to) => this.#pick(from, to), (from, to) => go(route().page, { from, to }));
     this.#link();
   }
 
-  #link() {
+  #moments() {
     const seconds = Math.floor(Date.now() / 1000);
-    const span = this.span.range ? { from: seconds - Number(this.span.range), to: seconds + 60 } : this.span;
-    this.behind.href = `#/decisions?${new URLSearchParams(this.figure.names ? { ...this.figure.behind, ...span } : this.figure.behind)}`;
+    return this.span.range ? { from: seconds - Number(this.span.range), to: seconds + 60 } : this.span;
+  }
+
+  #link() {
+    this.behind.href = `#/decisions?${new URLSearchParams(this.figure.names ? { ...this.figure.behind, ...this.#moments() } : this.figure.behind)}`;
+  }
+
+  // How much of each there was, out of means and how many values are behind them.
+  #sum(answer, since = 0) {
+    for (const [name, { mean, samples }] of Object.entries(answer.series)) {
+      const more = mean.reduce((sum, value, n) => sum + (answer.start_s + n * answer.step_s >= since ? (value ?? 0) * samples[n] : 0), 0);
+      this.sums.set(name, (this.sums.get(name) ?? 0) + more);
+      this.until = Math.max(this.until, answer.start_s + mean.length * answer.step_s);
+    }
+    if (!this.body.contains(document.activeElement)) this.body.replaceChildren(this.figure.sum(this.sums, this.#moments()));
   }
 
   // A forecast is of now: none for a time in the past.
@@ -58,6 +71,12 @@ class Panel {
     if (!this.figure.names) return;
     try {
       const answer = await ask('/api/series', [...Object.entries(this.span), ...this.figure.names.map((name) => ['name', name])]);
+      if (this.figure.sum) {
+        this.sums = new Map();
+        this.until = 0;
+        this.#sum(answer);
+        return;
+      }
       this.figure.derive?.(answer);
       this.lines = Object.keys(answer.series).sort().map((name) => ({ name, label: this.figure.label(name) ?? name }));
       if (this.body.firstChild !== this.plot.element) this.body.replaceChildren(this.plot.element);
@@ -71,6 +90,9 @@ class Panel {
     if (this.figure.rows) {
       const open = this.body.contains(document.activeElement);
       if (!open) this.body.replaceChildren(this.figure.rows(event));
+    } else if (event.tail && this.sums && Number(this.span.range) <= LIVE_UP_TO_S) {
+      const names = Object.keys(event.tail.series).filter((name) => this.sums.has(name));
+      this.#sum({ ...event.tail, series: Object.fromEntries(names.map((name) => [name, event.tail.series[name]])) }, this.until);
     } else if (event.tail && this.lines && Number(this.span.range) <= LIVE_UP_TO_S) {
       const tail = { ...event.tail };
       this.figure.derive?.(tail);

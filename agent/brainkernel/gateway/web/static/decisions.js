@@ -5,7 +5,7 @@ import { bars, el, table } from './elements.js';
 import { format, moment } from './format.js';
 
 const PAGE = 50;
-const FILTERS = { kind: 'kind', category: 'category', tier: 'tier', from: 'from', to: 'until', late_ms: 'slower than' };
+const FILTERS = { kind: 'kind', category: 'category', tier: 'tier', from: 'from', to: 'until', late_ms: 'slower than', within_ms: 'within' };
 const words = (name) => name.replaceAll('_', ' ');
 const seconds = (ns) => ns / 1e9;
 const number = (text) => ({ number: text });

@@ -1,7 +1,8 @@
 // The five views: which figures they show, in which unit, from where, and which decisions are behind them.
 //
 // A figure is a plot over time (`names`, `*` stands for any), or `rows` made of the newest live event: bars, or a table.
-// `derive` replaces what was measured by what is shown, `forecast` draws where it goes.
+// `derive` replaces what was measured by what is shown, `forecast` draws where it goes. With `sum` it is no plot: rows made of how
+// much of each there was in that time.
 // `behind` says which decisions the figure is made of, as the filter of the list of decisions.
 
 import { bars, el, table } from './elements.js';
@@ -20,16 +21,16 @@ function counted(live, metric, place, behind) {
     .map(([name, value]) => ({ label: words(name), value, text: format(value), href: behind ? listed(behind(name)) : null }));
 }
 
-function latencies(live) {
-  const { bounds = [], counts = [] } = live.distribution ?? {};
-  const first = counts.findIndex((count) => count > 0);
-  const end = counts.findLastIndex((count) => count > 0);
-  return counts.slice(first, end + 1).map((count, n) => {
-    const over = bounds[first + n - 1] ?? 0;
-    const to = bounds[first + n];
-    const label = to === undefined ? `over ${format(over * 1e3, 'ms')}` : `to ${format(to * 1e3, 'ms')}`;
-    return { label, value: count, text: format(count), href: listed({ late_ms: over * 1e3 }) };
-  });
+// Decisions by their time: of each bucket how many, with those behind it. `span` is the time from when to when.
+function latencies(sums, span) {
+  const bounds = [...sums.keys()].map((name) => Number(name.slice('decision_times.'.length).replace('inf', 'Infinity'))).sort((a, b) => a - b);
+  const found = bounds.map((to, n) => ({ to, over: bounds[n - 1] ?? 0, count: Math.round(sums.get(`decision_times.${to === Infinity ? 'inf' : to}`)) }));
+  const first = found.findIndex(({ count }) => count > 0);
+  const end = found.findLastIndex(({ count }) => count > 0);
+  return found.slice(first, end + 1).map(({ to, over, count }) => ({
+    label: to === Infinity ? `over ${format(over, 'ms')}` : `to ${format(to, 'ms')}`, value: count, text: format(count),
+    href: listed({ late_ms: over, ...(to === Infinity ? {} : { within_ms: to }), ...span }),
+  }));
 }
 
 function errors(live) {
@@ -131,7 +132,7 @@ export const VIEWS = [
     },
     figures: [
       { title: 'Decision time', unit: 'ms', names: ['decision_mean_ms', 'decision_p50_ms', 'decision_p95_ms', 'decision_p99_ms'], label: (name) => name.split('_')[1] },
-      { title: 'Latency distribution since the start', rows: (live) => bars('Decisions by time from the kernel’s event', latencies(live), 'No decision yet.') },
+      { title: 'Latency distribution', names: ['decision_times.*'], sum: (sums, span) => bars('Decisions by time from the kernel’s event', latencies(sums, span), 'No decision in this time.') },
       { title: 'Decisions', unit: 'per_s', names: ['decisions_per_s.*'], label: after('decisions_per_s.') },
       { title: 'Success rate', unit: 'ratio', max: 1, names: ['decisions_per_s', 'decisions_late_per_s', 'llm_calls_per_s.*'], derive: successRates, label: (name) => name },
       { title: 'Errors', unit: 'per_s', names: ['budget_breaches_per_s', 'events_lost_per_s', 'llm_failures_per_s.*', 'protocol_errors_per_s'], label: (name) => words(name.replace('_per_s', '').replace('.gateway.', ': ')) },
