@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
 from opentelemetry.trace import set_span_in_context
 
 from brainkernel import __version__, metrics
@@ -18,6 +18,8 @@ from brainkernel.gateway.web.readings import UnansweredError
 
 if TYPE_CHECKING:
     import threading
+
+    from opentelemetry.sdk.trace import ReadableSpan
 
     from brainkernel.config import Tracing
     from brainkernel.gateway.web.readings import Readings
@@ -28,17 +30,35 @@ PAGE = 100
 _NS_PER_MS = 1_000_000
 
 
+class _Ended(SpanProcessor):
+    def __init__(self) -> None:
+        self._spans: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self._spans.append(span)
+
+    def take(self) -> list[ReadableSpan]:
+        spans, self._spans = self._spans, []
+        return spans
+
+
 class Tracer:
-    """Sends what was decided since it began. The exporter's own thread waits for the collector; what it cannot send, it drops."""
+    """Sends what was decided since it began. It has a thread of its own, which waits for the collector.
+
+    What the collector does not take is sent again with the next poll, or left out where more was decided than a poll sends.
+    """
 
     def __init__(self, settings: Tracing, readings: Readings, figures: Figures) -> None:
         self._readings = readings
         self._figures = figures
         self._per_poll = max(1, round(settings.decisions_per_minute * POLL_S / 60))
+        # Not the SDK's own processor, which drops what it cannot send and does not say so.
+        self._ended = _Ended()
+        self._exporter = OTLPSpanExporter(settings.endpoint)
         self._provider = TracerProvider(resource=Resource({"service.name": "brainkernel", "service.version": __version__}))
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(settings.endpoint)))
+        self._provider.add_span_processor(self._ended)
         self._tracer = self._provider.get_tracer("brainkernel")
-        self._newest: int | None = None
+        self._newest: int | None = None  # decision that the collector has, or that was left out
 
     def run(self, stop: threading.Event) -> None:
         """Follow the decisions until stopped."""
@@ -48,23 +68,32 @@ class Tracer:
     def poll(self) -> None:
         """Send the decisions that are new since the last call; the first one only remembers where it began."""
         try:
-            lines = self._readings.decisions({"limit": str(PAGE)})["decisions"]
-            begun, new = self._newest is not None, [line for line in lines if line["id"] > (self._newest or 0)]
-            self._newest = max((line["id"] for line in lines), default=self._newest or 0)
-            if not begun:
+            ids = sorted(line["id"] for line in self._readings.decisions({"limit": str(PAGE)})["decisions"])
+            if self._newest is None:
+                self._newest = max(ids, default=0)
                 return
-            for line in new[: self._per_poll]:
-                self._send(self._readings.decision(line["id"]))
-            self._figures.add(metrics.TRACES, "sent", by=len(new[: self._per_poll]))
-            self._figures.add(metrics.TRACES, "left_out", by=len(new[self._per_poll :]))
+            new = [number for number in ids if number > (self._newest or 0)]
+            self._leave_out(new[: -self._per_poll])
+            for number in new[-self._per_poll :]:
+                self._trace(self._readings.decision(number))
+                if self._exporter.export(self._ended.take()) is not SpanExportResult.SUCCESS:
+                    return
+                self._newest = number
+                self._figures.add(metrics.TRACES, "sent")
         except UnansweredError:
             return  # the daemon is away or busy; the next poll goes on from there
 
     def close(self) -> None:
-        """Send what waits, as long as the exporter is willing to."""
+        """Let go of the collector."""
         self._provider.shutdown()
+        self._exporter.shutdown()  # type: ignore[no-untyped-call] # as the SDK has it
 
-    def _send(self, story: dict[str, Any]) -> None:
+    def _leave_out(self, numbers: list[int]) -> None:
+        if numbers:
+            self._newest = numbers[-1]
+            self._figures.add(metrics.TRACES, "left_out", by=len(numbers))
+
+    def _trace(self, story: dict[str, Any]) -> None:
         line, stages = story["line"], [span for span in story["spans"] if span["stage"] != "total"]
         starts_ns = line["time_ns"] - int(line["latency_ms"] * _NS_PER_MS)
         root = self._tracer.start_span("decision", start_time=starts_ns, attributes=_attributes_of(story))

@@ -25,6 +25,7 @@ class Collector(http.server.ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Request)
         self.spans: list[Any] = []
+        self.status = 200
         self.services: set[str] = set()
 
 
@@ -33,10 +34,10 @@ class _Request(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         sent = ExportTraceServiceRequest.FromString(self.rfile.read(int(self.headers["Content-Length"])))
-        for resource in sent.resource_spans:
+        for resource in sent.resource_spans if self.server.status == 200 else ():
             self.server.services |= {a.value.string_value for a in resource.resource.attributes if a.key == "service.name"}
             self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]
-        self.send_response(200)
+        self.send_response(self.server.status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -107,6 +108,41 @@ def test_traces_wait_for_a_daemon_that_is_away(collector: Collector) -> None:
     daemon.results.clear()
     made.poll()
     daemon.results |= answers | {"DecisionsAsked": dashboard_data.lines(2)}
+    made.poll()
+    made.close()
+
+    assert figures.value(metrics.TRACES, "sent") == 1
+
+
+def test_what_the_collector_refused_is_sent_again(collector: Collector) -> None:
+    """A send that failed loses no trace and is not counted as sent; each decision reaches the collector once."""
+    figures, daemon = Figures(), a_daemon(1)
+    made = tracer(daemon, collector.server_port, figures)
+    made.poll()
+    daemon.results["DecisionsAsked"] = dashboard_data.lines(3)
+    collector.status = 400
+    made.poll()
+    refused = figures.value(metrics.TRACES, "sent")
+    collector.status = 200
+    made.poll()
+    made.poll()
+    made.close()
+
+    assert refused == 0
+    assert len([span for span in collector.spans if span.name == "decision"]) == 2
+    assert figures.value(metrics.TRACES, "sent") == 2
+    assert figures.value(metrics.TRACES, "left_out") == 0
+
+
+def test_decision_that_the_daemon_did_not_tell_of_in_time_is_asked_for_again(collector: Collector) -> None:
+    """The list came, the story did not: the next poll sends it."""
+    figures, daemon = Figures(), a_daemon(1)
+    made = tracer(daemon, collector.server_port, figures)
+    made.poll()
+    daemon.results["DecisionsAsked"] = dashboard_data.lines(2)
+    story = daemon.results.pop("DecisionAsked")
+    made.poll()
+    daemon.results["DecisionAsked"] = story
     made.poll()
     made.close()
 
