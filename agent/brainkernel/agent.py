@@ -154,6 +154,7 @@ class Agent:
     def close(self) -> None:
         """Count and write for the last time, and let go of everything."""
         self._drain_all()
+        self._p.starts.close(self._p.chosen.loader.counters().exec.suppressed)
         self._count()
         self._last = self._counts()
         self._p.flush()

@@ -157,7 +157,7 @@ class Alerting(Report):
         self._connected = self._asker.connected
         self._take_news(now_ns)
         values = self._readings.read(now_ns, self._engine.names)
-        for alert in self._engine.evaluate(values, now_ns):
+        for alert in (*self._engine.evaluate(values, now_ns), *self._engine.rests(now_ns)):
             self._tell(alert, now_ns)
         self._actions.tick(now_ns)
         self._cloud.refresh()
@@ -262,13 +262,14 @@ class Alerting(Report):
                     self._figures.add(metrics.ALERT_MESSAGES, action.channel, "no_room")
             elif alert.state is State.RESOLVED:
                 self._actions.withdraw(action, rule.name, now_ns, alert.text)
-            elif alert.state is not State.TEST:
+            elif alert.state is not State.TEST and not alert.late:
                 self._actions.ask(action, rule, now_ns, alert.text)
         return sent
 
     def _log(self, alert: Alert) -> None:
         # Only here, and not through logging too: one event is one line.
-        self._say(f"alert {alert.rule.name} {alert.state.value} ({alert.rule.severity.value}): {alert.text}")
+        more = f" ({alert.count} times since it was told)" if alert.late else ""
+        self._say(f"alert {alert.rule.name} {alert.state.value} ({alert.rule.severity.value}): {alert.text}{more}")
 
     def _message_of(self, alert: Alert, channel: str) -> AlertMessage:
         self._made += 1

@@ -24,11 +24,13 @@ class Floods:
         self._path_of = path_of
         self._clock = clock
         self._untold: Counter[int] = Counter()
+        self._added = 0
         self._told_ns: int | None = None
 
     def add(self, event: Suppressed) -> None:
         """Take a notice of the loader."""
         self._untold[event.cgroup_id] += event.count
+        self._added += event.count
 
     def tick(self) -> None:
         """Tell what is to be told by now."""
@@ -36,6 +38,16 @@ class Floods:
         if not self._untold or (self._told_ns is not None and now_ns - self._told_ns < _INTERVAL_NS):
             return
         self._told_ns = now_ns
+        self._tell()
+
+    def close(self, suppressed: int) -> None:
+        """Tell the rest at once; `suppressed` is the loader's count of all, since its own last notice may not have come."""
+        if missing := suppressed - self._added:
+            self._untold[0] += missing
+        if self._untold:
+            self._tell()
+
+    def _tell(self) -> None:
         worst = self._untold.most_common(_NAMED_MAX)
         named = [f"{count} in {self._path_of(cgroup_id) or f'cgroup {cgroup_id}'}" for cgroup_id, count in worst]
         if rest := self._untold.total() - sum(count for _, count in worst):

@@ -58,7 +58,7 @@ class Judging(Report):
         self._latency = LatencyMonitor()
         self._latencies = Latencies()
         self._told: dict[str, int] = {}  # when each budget's breach was told last
-        self._untold: dict[str, int] = {}
+        self._untold: dict[str, tuple[Breach, int]] = {}  # of each budget: the latest one, and how many
         self._standing: set[int] = set()
         self._lost = 0
         self._publish_ns = 0
@@ -96,6 +96,7 @@ class Judging(Report):
             self._publish_ns = now_ns + PUBLISH_EVERY_NS
             for breach in self._latency.check(now_ns):
                 self._on_breach(breach)
+            self._tell_of_rests(now_ns)
             rates = self.rates
             self._adapt(rates, now_ns)
             self._publish(rates)
@@ -188,11 +189,21 @@ class Judging(Report):
 
     def _on_breach(self, breach: Breach) -> None:
         self._figures.add(metrics.BUDGET_BREACHES, breach.budget, "window" if breach.by_window else "decision")
+        _, more = self._untold.pop(breach.budget, (breach, 0))
         now_ns, told_ns = self._clock.boot_ns(), self._told.get(breach.budget)
         if told_ns is not None and now_ns - told_ns < TELL_EVERY_NS:
-            self._untold[breach.budget] = self._untold.get(breach.budget, 0) + 1
-            return
-        more = self._untold.pop(breach.budget, 0)
+            self._untold[breach.budget] = (breach, more + 1)
+        else:
+            self._tell_breach(breach, more, now_ns)
+
+    # When a burst has ended nothing more comes that could tell of its last ones.
+    def _tell_of_rests(self, now_ns: int) -> None:
+        for budget, (breach, count) in list(self._untold.items()):
+            if now_ns - self._told[budget] >= TELL_EVERY_NS:
+                del self._untold[budget]
+                self._tell_breach(breach, count - 1, now_ns)
+
+    def _tell_breach(self, breach: Breach, more: int, now_ns: int) -> None:
         self._told[breach.budget] = now_ns
         self._breached(replace(breach, text=f"{breach.text}; {more} more since the last such note") if more else breach)
 

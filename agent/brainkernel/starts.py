@@ -93,6 +93,10 @@ class Starts:
             self.decide(suspect, verdict, None)
             self._answered(suspect)
 
+    def close(self, suppressed: int) -> None:
+        """Tell of what flood control held back, up to the last one of all that the loader counted."""
+        self._floods.close(suppressed)
+
     def judge_and_decide(self, suspect: Suspect, symptom: Symptom) -> Decision:
         """Carry a running program that hurts others through the same stages; an LLM is asked, not waited for."""
         suspect, verdict = judge(suspect, self._stages)

@@ -20,6 +20,7 @@ from brainkernel.alerting.engine import RESOLVE_NS
 from brainkernel.clock import SimulatedClock
 from brainkernel.composition import Paths
 from brainkernel.composition.ground import Ground
+from brainkernel.learn.latency import Breach
 from brainkernel.link.frames import FrameBuffer, Peer, decode, frame_of
 from brainkernel.link.messages import (
     GATEWAY_SOCKET,
@@ -368,3 +369,21 @@ def test_rules_of_the_issue_act_on_figures_of_their_own_and_are_undone(tmp_path:
             "high_false_positive_rate",
             "llm_api_failure",
         }
+
+
+def test_rest_of_a_burst_is_told_and_not_acted_on_again(tmp_path: Path) -> None:
+    """A person who resumed is not overruled by what was counted before; how often it happened is told all the same."""
+    rules = 'alert_rules:\n  - {name: slow, "on": budget_breach, severity: info, lasts: 60s, cooldown: 90s, actions: [log_alert, pause_scheduling]}\n'
+    with a_host(tmp_path, rules) as host:
+        for number in range(5):
+            host.whole.alerting.breach(
+                Breach(budget="llm", by_window=False, decision_id=number, ms=3, allowed_ms=2, trace=(), text=f"decision {number} was slow")
+            )
+        paused = host.agent.status().paused
+        host.live(120)
+
+        assert (paused, host.agent.status().paused) == (True, False)
+        assert [text for text in host.told if "was slow" in text and "pause" not in text] == [
+            "alert slow event (info): decision 0 was slow",
+            "alert slow event (info): decision 4 was slow (4 times since it was told)",
+        ]

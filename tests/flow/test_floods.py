@@ -38,3 +38,27 @@ def test_flood_of_many_cgroups_names_the_worst() -> None:
     floods.tick()
 
     assert said == ["flood control: program starts that nobody looked at: 50 in cgroup 8, 31 in /x, 20 in /y, 3 in others"]
+
+
+def test_end_of_the_agent_tells_the_rest_of_a_flood() -> None:
+    """What was held back since the last line is said at the end, also what the loader has counted and not yet told."""
+    said = list[str]()
+    floods = Floods(notice=said.append, path_of={7: "/x", 0: ""}.__getitem__, clock=SimulatedClock(SECOND_NS))
+    floods.add(held_back(7, 10))
+    floods.tick()
+    floods.add(held_back(7, 5))
+    floods.tick()
+
+    floods.close(18)
+
+    where = "flood control: program starts that nobody looked at:"
+    assert said == [f"{where} 10 in /x", f"{where} 5 in /x, 3 in cgroup 0"]
+
+
+def test_end_without_a_flood_says_nothing() -> None:
+    """Nobody reads that nothing happened."""
+    said = list[str]()
+
+    Floods(notice=said.append, path_of={7: "/x"}.__getitem__, clock=SimulatedClock(SECOND_NS)).close(0)
+
+    assert said == []

@@ -99,6 +99,23 @@ def test_slow_decisions_are_told_with_their_trace_but_not_each(tmp_path: Path) -
     assert figures.value(metrics.BUDGET_BREACHES, "total", "decision") == 6
 
 
+def test_the_last_slow_decisions_of_a_burst_are_told_although_nothing_follows(tmp_path: Path) -> None:
+    """A burst that has ended is told whole within a minute: the last decision of it, and how many there were."""
+    told = list[str]()
+    with opened(tmp_path) as host:
+        judging = judging_of(host, Figures(), told.append)
+        for number in range(1, 6):
+            judging.decision(a_decision(number, spans=(Span(stage="total", ns=3_500_000_000),)))
+        for second in range(0, 200, 10):
+            host.clock.advance_to(second * SECOND_NS)
+            judging.tick(0)
+
+    assert told == [
+        "decision 1 broke budget total: 3500 ms, 3000 ms is allowed () ['total']",
+        "decision 5 broke budget total: 3500 ms, 3000 ms is allowed (); 3 more since the last such note ['total']",
+    ]
+
+
 def test_a_rate_disappears_when_its_window_has_passed(tmp_path: Path) -> None:
     """No figure is better than an old one."""
     figures = Figures()

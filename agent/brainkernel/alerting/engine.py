@@ -38,6 +38,7 @@ class Alert:
     text: str
     fingerprint: str
     count: int = 1  # how often since it was told last
+    late: bool = False  # the rest of a burst that was told of: to be said, not to be acted on
 
 
 @dataclass(slots=True)
@@ -59,6 +60,7 @@ class Engine:
     def __init__(self, rules: Iterable[AlertRule] = ()) -> None:
         self.standings = [Standing(rule) for rule in rules]
         self._told: OrderedDict[str, tuple[int, int]] = OrderedDict()  # fingerprint: when told, how many since
+        self._rests: dict[str, tuple[str, str]] = {}  # fingerprint of what happened since: rule, and the latest text
 
     @property
     def names(self) -> frozenset[str]:
@@ -105,16 +107,35 @@ class Engine:
             told_ns, since = self._told.get(fingerprint, (-1, 0))
             if told_ns >= 0 and now_ns - told_ns < rule.cooldown_ns:
                 self._told[fingerprint] = (told_ns, since + 1)
+                self._rests[fingerprint] = (rule.name, text)
                 continue
-            self._told[fingerprint] = (now_ns, 0)
-            self._told.move_to_end(fingerprint)
-            if len(self._told) > SUBJECTS_MAX:
-                self._told.popitem(last=False)
+            self._take_note(fingerprint, now_ns)
             standing.told += 1
             if rule.lasts_ns is not None and not standing.firing:
                 standing.firing, standing.since_ns, standing.until_ns = True, now_ns, now_ns + rule.lasts_ns
             found.append(Alert(rule=rule, state=State.EVENT, text=text, fingerprint=fingerprint, count=since + 1))
         return found
+
+    def rests(self, now_ns: int) -> list[Alert]:
+        """What happened since its subject was told of, where the cool-down is over and nothing more came to tell it with."""
+        standings = {s.rule.name: s for s in self.standings if s.rule.on is not None}
+        found = []
+        for fingerprint, (name, text) in list(self._rests.items()):
+            told_ns, since = self._told[fingerprint]
+            if (standing := standings.get(name)) is None:
+                del self._rests[fingerprint]
+            elif now_ns - told_ns >= standing.rule.cooldown_ns:
+                self._take_note(fingerprint, now_ns)
+                found.append(Alert(rule=standing.rule, state=State.EVENT, text=text, fingerprint=fingerprint, count=since, late=True))
+        return found
+
+    def _take_note(self, fingerprint: str, now_ns: int) -> None:
+        self._rests.pop(fingerprint, None)
+        self._told[fingerprint] = (now_ns, 0)
+        self._told.move_to_end(fingerprint)
+        if len(self._told) > SUBJECTS_MAX:
+            oldest, _ = self._told.popitem(last=False)
+            self._rests.pop(oldest, None)
 
     def test_of(self, name: str) -> Alert | None:
         """A message that says it is a test; None if there is no such rule."""

@@ -77,14 +77,43 @@ def test_event_of_one_program_is_told_once_per_cooldown_with_its_count() -> None
     assert engine.event(Event.LIMIT_APPLIED, "/tmp/x", "text", S) == []
 
 
+def test_rest_of_a_burst_is_told_when_the_cooldown_is_over() -> None:
+    """What came after the first message is counted in a second one, although nothing more happens; and not acted on again."""
+    engine = Engine([a_rule(on=Event.SUSPICIOUS_EXEC)])
+    for n in range(1001):
+        engine.event(Event.SUSPICIOUS_EXEC, "/tmp/x", f"start {n}", S + n)
+
+    early = engine.rests(200 * S)
+    (rest,) = engine.rests(400 * S)
+
+    assert early == []
+    assert (rest.state, rest.count, rest.text, rest.late) == (State.EVENT, 1000, "start 1000", True)
+    assert engine.rests(800 * S) == []
+    (fresh,) = engine.event(Event.SUSPICIOUS_EXEC, "/tmp/x", "later", 900 * S)
+    assert (fresh.count, fresh.late) == (1, False)
+
+
+def test_rest_of_a_burst_whose_rule_was_removed_is_forgotten() -> None:
+    """Nobody wants to hear of it any more."""
+    engine = Engine([a_rule(on=Event.SUSPICIOUS_EXEC)])
+    for n in range(3):
+        engine.event(Event.SUSPICIOUS_EXEC, "/tmp/x", "text", S + n)
+
+    engine.replace([])
+
+    assert engine.rests(400 * S) == []
+
+
 def test_event_memory_is_bounded() -> None:
     """An attacker with a new path each time cannot grow us."""
     engine = Engine([a_rule(on=Event.SUSPICIOUS_EXEC)])
 
     for number in range(5_000):
         engine.event(Event.SUSPICIOUS_EXEC, str(number), "text", S)
+        engine.event(Event.SUSPICIOUS_EXEC, str(number), "text", S)
 
     assert len(engine._told) <= 1024
+    assert len(engine.rests(400 * S)) <= 1024
 
 
 def test_reload_keeps_what_fires_and_resolves_what_is_gone() -> None:
