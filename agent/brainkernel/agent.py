@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 MODES = ("observe", "enforce", "paused")
 ANSWER_DUE_S = 0.02  # while the LLM thinks: its deadline is kept to this
-DRAIN_DUE_S = 0.25  # for what the kernel does not wake us for
+DRAIN_DUE_S = 0.25  # for what the kernel does not wake us for, while there is some
+QUIET_DUE_S = 1.0  # while there is none: on an idle host each wakeup costs more than what it finds
 LAST_DRAINS_MAX = 64  # at the end; whoever starts programs faster than we read them must not keep us here
 DRAIN_MAX = 512  # events before the loop looks at everything else again
 
@@ -86,6 +87,7 @@ class Agent:
     def __init__(self, parts: Parts) -> None:
         self._p = parts
         self._is_behind = False  # more events may wait
+        self._is_quiet = True  # nothing came since the last turn
         self._started_ns = parts.clock.boot_ns()
         self._greeted: Hello | None = None
         self._last: control.Counts | None = None  # once the loader is closed
@@ -109,13 +111,16 @@ class Agent:
         if self._p.switch.look():
             self._heed_pause_file()
         self._drain()
+        quiet, self._is_quiet = self._is_quiet, True
         self._p.healing.step()
         self._p.starts.collect()
         if self._p.asker.hello is not self._greeted:
             self._greet(self._p.asker.hello)
         if self._is_behind:
             return 0
-        return ANSWER_DUE_S if self._p.asking.busy else DRAIN_DUE_S
+        if self._p.asking.busy:
+            return ANSWER_DUE_S
+        return QUIET_DUE_S if quiet and not self._p.healing.busy else DRAIN_DUE_S
 
     def tick(self) -> None:
         """Sample, judge, tend the limits, count, and commit."""
@@ -291,6 +296,7 @@ class Agent:
     def _drain(self) -> None:
         events = self._p.chosen.loader.drain(DRAIN_MAX)
         self._is_behind = len(events) >= DRAIN_MAX
+        self._is_quiet = self._is_quiet and not events
         for event in events:
             self._p.starts.on_event(event)
 

@@ -219,7 +219,8 @@ class Limiter:
     def _next(self) -> Callable[[], None] | None:
         with self._wake:
             if not self._urgent and not self._waiting and not self._closing:
-                self._wake.wait(self._sweep_s)
+                # Without limits nothing is to be swept, and nobody to be woken for it.
+                self._wake.wait(self._sweep_s if self._ledger.live or self._ending else None)
             if self._urgent:
                 return self._urgent.popleft()
             if self._waiting and not self._closing:

@@ -37,7 +37,7 @@ class HostFigures:
 
     def __init__(self, proc: Path, state_dir: Path, figures: Figures, others: tuple[Reads, ...] = ()) -> None:
         """`others` are read along with it."""
-        self._proc = proc
+        self._proc = f"{proc}/"
         self._state_dir = state_dir
         self._figures = figures
         self._others = others
@@ -92,6 +92,7 @@ class HostFigures:
 
     def _text(self, name: str) -> str:
         try:
-            return (self._proc / name).read_text(encoding="ascii")
+            with open(self._proc + name, "rb") as file:  # noqa: PTH123 # seven files each second: Path takes 15 us more for each
+                return file.read().decode("ascii")
         except (OSError, UnicodeDecodeError):
             return ""

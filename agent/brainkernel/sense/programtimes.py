@@ -38,15 +38,16 @@ class ProgramTimes:
     """Sets the metrics of the programs that this process holds, by whichever loader."""
 
     def __init__(self, proc: Path, figures: Figures) -> None:
-        self._switch = proc / "sys/kernel/bpf_stats_enabled"
+        self._switch = f"{proc}/sys/kernel/bpf_stats_enabled"
         self._descriptors = proc / "self/fdinfo"
         self._figures = figures
 
     def read(self) -> None:
         """Read them, if the kernel counts; figures of before stay as they were."""
         try:
-            if self._switch.read_text(encoding="ascii").strip() != "1":
-                return
+            with open(self._switch, "rb") as file:  # noqa: PTH123 # each second
+                if file.read().strip() != b"1":
+                    return
         except OSError:
             return
         sums: dict[str, tuple[int, int]] = {}

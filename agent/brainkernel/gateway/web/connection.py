@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import h11
@@ -38,6 +39,8 @@ class Connection(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Read; the clock runs from the first byte of a request and is not set back by the next."""
+        # With each request: a clock of our own would tick while nobody asks.
+        self.server_state.default_headers = [(b"date", formatdate(usegmt=True).encode()), *self.config.encoded_headers]
         super().data_received(data)
         if self.is_busy:
             self._stop_clock()

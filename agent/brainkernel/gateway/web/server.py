@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -22,10 +21,10 @@ if TYPE_CHECKING:
     from brainkernel.gateway.web.token import Token
 
 END_S = 2
-DATE_S = 1.0  # how often the Date header is made
 
 
-# Uvicorn looks ten times a second whether it is to end: half of what an idle gateway would cost.
+# Uvicorn looks ten times a second whether it is to end: most of what an idle gateway would cost. Of its other work there
+# the Date header is left, which Connection makes.
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -34,16 +33,14 @@ class _Server(uvicorn.Server):
 
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
-        while not await self.on_tick(0):
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._ending.wait(), DATE_S)
+        if not self.should_exit:
+            await self._ending.wait()
 
     def end(self) -> None:
         # To be called from another thread. A loop that does not run yet sees the flag before it waits.
         self.should_exit = self.force_exit = True
-        if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
-                self._loop.call_soon_threadsafe(self._ending.set)
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._ending.set)
 
 
 class HttpServer:
