@@ -105,7 +105,7 @@ def make(config_file: Path | None, figures: Figures, clock: Clock, outward: Outw
 
     def acted(text: str, why: str) -> None:
         outward.say(text)
-        outward.log(AuditEntry(time_ns=clock.wall_ns(), deed=DEED, text=f"{text} ({why})"))
+        outward.log(AuditEntry(time_ns=clock.wall_ns(), deed=DEED, text=f"{text.removeprefix('alert ')} ({why})"))
 
     return Alerting(
         file=(config_file or DEFAULT_CONFIG_FILE).parent / rulesfile.FILE_NAME,

@@ -213,8 +213,8 @@ def test_pause_of_an_alert_frees_all_and_ends_with_it(tmp_path: Path) -> None:
     assert still
     assert after == (False, 1, ["hurt firing", "hurt resolved"])
     assert [text.partition(" (")[0] for text in audit] == [
-        "alert hurt: pause_scheduling: paused: nothing is limited until the alert resolves, or `brainkernel resume`",
-        "alert hurt resolved: pause_scheduling: resumed",
+        "hurt: pause_scheduling: paused: nothing is limited until the alert resolves, or `brainkernel resume`",
+        "hurt resolved: pause_scheduling: resumed",
     ]
     assert "cpu_pressure > 80 (cpu_pressure = 9" in audit[0]
 

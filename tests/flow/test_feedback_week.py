@@ -10,6 +10,7 @@ import pytest
 from benchmarks.feedback import checks
 from benchmarks.feedback.agent import Run, is_right
 from benchmarks.feedback.week import DAY_S, DAYS, ERRORS, HOUR_S, INCIDENTS_PER_DAY, STORMS, Week, is_in
+from benchmarks.feedback.words import flood
 from brainkernel.learn.quality import Measure
 from brainkernel.model import DecisionKind
 
@@ -64,3 +65,8 @@ def test_agent_lives_through_the_first_hours(tmp_path: Path) -> None:
     assert all(d.verdict.category is week.truth[d.suspect.program.exe].said for d in limits)
     assert 0 < rates[Measure.SATISFACTION] < truth.decisions
     assert truth.wrong_limits == sum(not is_right(d, week.truth[d.suspect.program.exe].truth) for d in limits)
+
+
+def test_flood_of_words_is_bounded_and_costs_nobody_his_own(tmp_path: Path) -> None:
+    """What `./scripts/bench --feedback --words 1000000` shows, with a few: through the whole agent, into its store."""
+    assert [check.text for check in flood(tmp_path, 3_000) if not check.met] == []

@@ -68,8 +68,9 @@ def _line_of(one: AlertState, style: terminal.Style) -> str:
 
     since = f" for {duration(one.since_s)}" if one.since_s is not None else ""
     figures = f" ({one.figures})" if one.figures else ""
+    told = {0: "never told", 1: "told once"}.get(one.told, f"told {one.told} times")
     state = style.paint(f"{one.state:<8}", _COLOURS.get(one.state, ""))
-    return f"{state}{one.severity:<9}{one.name}{since}: {one.rule}{figures}; told {one.told} times; {', '.join(one.actions)}"
+    return f"{state}{one.severity:<9}{one.name}{since}: {one.rule}{figures}; {told}; {', '.join(one.actions)}"
 
 
 def _test(arguments: argparse.Namespace) -> int:

@@ -74,7 +74,7 @@ def why(row: ProcessRow | None, record: DecisionRecord | None) -> list[str]:
     decision = record.decision
     lines.append(shown(f"{decision.verdict.category.value}, {100 * decision.verdict.confidence:.0f} % sure: {decision.verdict.reason}"))
     lines.append(shown(f"decision {decision.id}: {decision.kind.value}: {decision.reason}"))
-    if decision.symptom is not None:
+    if decision.symptom is not None and decision.symptom.text not in decision.reason:
         lines.append(shown(decision.symptom.text))
     if row.limit:
         lines.append(shown(f"limited: {row.limit}; {row.effect or 'its effect is being measured'}; u undoes it"))

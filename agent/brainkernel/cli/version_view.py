@@ -67,12 +67,12 @@ def differences(state_dir: Path, a: int, b: int) -> list[Difference]:
 
 def lines_of(state: VersionsState) -> list[str]:
     """For people, newest first."""
-    lines = [f"{'VERSION':>7}  {'MADE':<17}{'STATE':<14}{'WRONG LIMITS':<24}WHY"]
+    lines = [f"{'VERSION':>7}  {'MADE':<17}{'STATE':<14}{'WRONG LIMITS':<26}WHY"]
     for row in state.versions:
         made = datetime.fromtimestamp(row.time_ns / 1e9, UTC).astimezone().strftime("%Y-%m-%d %H:%M")
         said = f"canary {100 * state.canary_share:g} %" if row.number == state.canary else row.state
         by = "" if row.by == "brainkernel" else f" (by {row.by})"
-        lines.append(f"{row.number:>7}  {made:<17}{said:<14}{_wrong(row.arm):<24}{escaped(row.why)}{by}")
+        lines.append(f"{row.number:>7}  {made:<17}{said:<14}{_wrong(row.arm):<25} {escaped(row.why)}{by}")
     lines += ["", _in_force(state)]
     lines += [f"note: {escaped(note)}" for note in state.notes]
     lines += [f"learning {escaped(text)}" for text in state.learning]

@@ -14,7 +14,7 @@ from brainkernel import metrics
 from brainkernel.metrics import LATENCY_BUCKETS_S, MetricKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from brainkernel.metrics import Figures, Labels, Metric
 
@@ -161,7 +161,7 @@ class Sampler:
     figures: Figures
     claims: Callable[[], Figures | None] = lambda: None  # of the gateway, while it is there
     _totals: dict[str, float] = field(default_factory=dict)
-    _counts: dict[str, list[int]] = field(default_factory=dict)  # of histograms, by source
+    _counts: dict[str, Sequence[int]] = field(default_factory=dict)  # of histograms, by source
     _sampled_ns: int | None = None
     _names: dict[str, dict[Labels, str | None]] = field(default_factory=dict)
 
@@ -193,10 +193,8 @@ class Sampler:
 
     def _counted(self, source: Source, figures: Figures) -> dict[str, float]:
         counts = [sum(column) for column in zip(_NO_COUNTS, *(h.counts for h in figures.histograms(source.metric).values()), strict=True)]
-        before = self._counts.get(source.name)
+        before = self._counts.get(source.name, _NO_COUNTS)  # this process counts them from its start
         self._counts[source.name] = counts
-        if before is None:
-            return {}
         names = (source.name.format(bound) for bound in BUCKETS_MS)
         return {name: float(now - then) for name, now, then in zip(names, counts, before, strict=True)}
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from benchmarks.feedback import checks
 from benchmarks.feedback.agent import Run
 from benchmarks.feedback.week import DAY_S, DAYS, Week
+from benchmarks.feedback.words import flood
 
 if TYPE_CHECKING:
     from benchmarks.feedback.checks import Check, Truth
@@ -45,13 +46,17 @@ def main() -> int:
     parser.add_argument("--feedback", action="store_true", help="this benchmark")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="of all that is drawn (default: 1)")
     parser.add_argument("--json", metavar="FILE", type=Path, help="also write every figure there")
+    parser.add_argument(
+        "--words", type=int, metavar="N", help="instead of the week: a flood of N words of feedback about one morning of it"
+    )
     arguments = parser.parse_args()
+    if arguments.words:
+        return flooded(arguments.words)
     began = time.monotonic()
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
         ours, theirs = pool.map(live, (arguments.seed, arguments.seed), (True, False))
-    found = [*ours.checks, *checks.learning(ours.days[0], ours.learned_in, theirs.learned_in)]
-    for check in found:
-        print(f"{'ok' if check.met else 'FAILED':<8}{check.name}: {check.text}")
+    found = [*ours.checks, theirs.checks[-1], *checks.learning(ours.days[0], ours.learned_in, theirs.learned_in)]
+    show(found)
     print(
         f"{DAYS} days, {ours.happenings} happenings, {ours.ticks} ticks, {ours.asked} programs asked about in {time.monotonic() - began:.0f} s"
     )
@@ -59,6 +64,21 @@ def main() -> int:
         document = {"seed": arguments.seed, "checks": [asdict(check) for check in found], "weeks": [asdict(ours), asdict(theirs)]}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
     return int(not all(check.met for check in found))
+
+
+def flooded(count: int) -> int:
+    """Put so many words of feedback to the agent; 0 if its bounds held."""
+    logging.disable(logging.WARNING)
+    with tempfile.TemporaryDirectory(prefix="brainkernel-words-") as directory:
+        found = list(flood(Path(directory), count))
+    show(found)
+    return int(not all(check.met for check in found))
+
+
+def show(found: list[Check]) -> None:
+    """A line for each."""
+    for check in found:
+        print(f"{'ok' if check.met else 'FAILED':<8}{check.name}: {check.text}")
 
 
 def live(seed: int, learning: bool) -> Lived:
@@ -75,6 +95,7 @@ def live(seed: int, learning: bool) -> Lived:
                 _say(f"day {day + 1} of the week {'with' if learning else 'without'} learning")
             shown = [*checks.convergence(run, DAYS * DAY_S), checks.strategies(run)]
             shown += checks.rollback(run, before) if learning else ()
+            shown += [] if learning else [checks.monitoring(run, Path(directory) / "monitoring")]
             days = tuple(checks.truth_of(run, day * DAY_S, (day + 1) * DAY_S) for day in range(DAYS))
             return Lived(learning, len(happenings), run.ticks, run.gateway.asked, days, checks.learned_in(run), tuple(shown))
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brainkernel.config import Config
@@ -11,7 +12,11 @@ from brainkernel.decide.decision import Circumstances, decide
 from brainkernel.decide.safety import Surroundings
 from brainkernel.gate.gate import suspect_of
 from brainkernel.learn.quality import Measure
+from brainkernel.measuring import Measuring
 from brainkernel.model import Category, Decision, DecisionKind, Symptom, Tier, Verdict, Victim
+from brainkernel.monitoring.hostfigures import HostFigures
+from brainkernel.sense.programtimes import ProgramTimes
+from brainkernel.store.series import Series
 
 from benchmarks.feedback.agent import is_right
 from benchmarks.feedback.host import EDITOR, ORDINARY
@@ -31,6 +36,7 @@ LEARNED_DAYS = (3, 7)  # in which the mistakes are compared
 RIGHT_FROM = 0.05  # of false positives on, a slow model makes the agent bolder no more
 RIGHT_KEPT = 0.8
 ROLLBACK_S = 1.0
+MONITORED_S, MONITORING_SHARE = 3_600, 0.01
 HURTS = Symptom(
     window_ns=2 * S, target_cpu_pct=150, pressure_pct=40, run_queue_p99_us=20, victims=(Victim(key=EDITOR, comm="editor", wait_pct=40),)
 )
@@ -163,6 +169,24 @@ def rollback(run: Run, before: dict[str, Any]) -> Iterator[Check]:
     exact = back == before and forth == learned and learned["kinds"] != before["kinds"]
     yield Check("rollback restores the earlier figures exactly", exact, text)
     yield Check("rollback takes less than a second", took_s < ROLLBACK_S, f"{1000 * took_s:.0f} ms")
+
+
+def monitoring(run: Run, directory: Path) -> Check:
+    """What the pipeline of each second costs, with all figures of the week, the host's own /proc and a file of its own."""
+    (directory / "state").mkdir(parents=True)
+    clock, figures = run.clock, run.whole.figures
+    series = Series(directory / "state", clock, run.seen.notice)
+    host = HostFigures(Path("/proc"), directory / "state", figures, others=(ProgramTimes(Path("/proc"), figures),))
+    measuring = Measuring(figures=figures, host=host, series=series, clock=clock, tell=lambda _name, _text: None)
+    began_s = time.process_time()
+    for _ in range(MONITORED_S):
+        clock.advance_to(clock.boot_ns() + S)
+        measuring.tick()
+    share = (time.process_time() - began_s) / MONITORED_S
+    count = len(measuring.figures_of((), 0, 0, 0).names)
+    measuring.close()
+    text = f"{1e3 * share:.2f} ms of CPU a second for {count} figures, {100 * share:.3f} % of one core"
+    return Check("the monitoring pipeline takes less than 1 % of one core", share < MONITORING_SHARE, text)
 
 
 def _probes(run: Run) -> dict[str, tuple[Suspect, Any]]:

@@ -173,6 +173,17 @@ def test_top_of_nothing_shows_nothing() -> None:
     assert top_view.summary(ProcessRows(), 80) == "starting | 0 processes | 0 limited | host waits 0 % | by cpu"
 
 
+def test_pane_says_once_what_hurts() -> None:
+    """The reason of a decision repeats its symptom, and on 24 lines there is room for the trace only without."""
+    decision = a_limit_decision(1)
+    assert decision.symptom is not None
+    reason = f"{decision.symptom.text}, but we do not know what it is"
+
+    lines = top_view.why(PROCESS_ROWS.rows[0], DecisionRecord(decision=replace(decision, reason=reason)))
+
+    assert sum(decision.symptom.text in line for line in lines) == 1
+
+
 @pytest.mark.parametrize("width", range(80, 220, 7))
 def test_no_line_is_wider_than_the_screen(width: int) -> None:
     """Whatever a process calls itself."""

@@ -27,7 +27,7 @@ export async function showDecisions(into, filter) {
   const chosen = Object.entries(FILTERS).filter(([name]) => filter.has(name));
   const lines = [];
   let before = null;
-  const list = el('div', { 'aria-live': 'polite' });
+  const list = el('div', { class: 'list', 'aria-live': 'polite' });
   const more = el('button', { type: 'button', hidden: true, on: { click: () => load() } }, 'Older ones');
   const load = async () => {
     more.disabled = true;

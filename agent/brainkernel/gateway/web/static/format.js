@@ -34,7 +34,7 @@ const FORMATS = {
   ratio: (value) => `${small(100 * value)} %`,
   bytes,
   per_s: (value) => `${small(value)}/s`,
-  usd: (value) => `$${value < 1 ? value.toFixed(4) : value.toFixed(2)}`,
+  usd: (value) => `$${value === 0 ? '0' : value < 0.01 ? trimmed(value.toFixed(6)) : value.toFixed(2)}`,
   count: small,
 };
 

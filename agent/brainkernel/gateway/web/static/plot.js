@@ -8,6 +8,7 @@ const HEIGHT = 220;
 const COLOURS = 8;
 const VALUES_SHOWN = 120;
 const BRIDGED = 10; // points that may be missing in a line: a busy second is no gap
+const WHOLE = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
 const BINARY = Array.from({ length: 45 }, (_, power) => 2 ** power);
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -147,7 +148,7 @@ export class Plot {
       scales: { x: { time: true, range: () => [this.span[0], this.span[1] + (this.trend ? (this.span[1] - this.span[0]) / 4 : 0)] }, y: { range: (_plot, low, high) => this.#bounds(low, high) } },
       axes: [
         { ...axis, space: 48, values: (_plot, ticks, _axis, _space, step) => timesOf(ticks, step) },
-        { ...axis, size: 70, ...(unit === 'bytes' ? { incrs: BINARY } : {}), values: (_plot, ticks) => ticks.map((tick) => format(tick, unit)) },
+        { ...axis, size: 70, ...(unit === 'bytes' ? { incrs: BINARY } : unit === 'count' ? { incrs: WHOLE } : {}), values: (_plot, ticks) => ticks.map((tick) => format(tick, unit)) },
       ],
       series: [{ label: 'Time', value: (_plot, time) => (time === null ? '' : moment(time)) }, ...this.#series(unit)],
       bands: this.banded ? [{ series: [3, 2], fill: css('--band') }] : [],
