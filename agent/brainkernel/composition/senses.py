@@ -13,6 +13,7 @@ from brainkernel.enrich.enricher import Enricher
 from brainkernel.enrich.lineage import parents_of, read_into_table
 from brainkernel.enrich.presents import read_presents
 from brainkernel.enrich.procfs import ProcFs
+from brainkernel.enrich.session import read_seat_users
 from brainkernel.enrich.standing import read_standing
 from brainkernel.enrich.table import ProcessTable
 from brainkernel.errors import ActError
@@ -107,7 +108,8 @@ class Senses:
         io_priority = 0
         with suppress(OSError, ActError):  # gone, which is seen where it is written; or not known on this machine
             io_priority = read_ioprio(key.tgid)
-        return replace(standing, io_priority=io_priority, presents=read_presents(self._proc_root, key.tgid))
+        presents = read_presents(self._proc_root, key.tgid, read_seat_users(self._ground.paths.root / "run"))
+        return replace(standing, io_priority=io_priority, presents=presents)
 
     def healing(self, starts: Starts) -> Healing:
         """Make the part that finds what the kernel had to drop."""

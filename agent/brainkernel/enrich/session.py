@@ -1,9 +1,14 @@
-"""The terminal and the login session of a process, from numbers and paths alone."""
+"""The terminal and the login session of a process, from numbers and paths alone; and who sits at this host."""
 
 from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Documentation/admin-guide/devices.txt
 _MAJOR_VT_AND_SERIAL = 4
@@ -14,6 +19,7 @@ _PTS_PER_MAJOR = 256
 _MINORS_5 = {0: "tty", 1: "console", 2: "ptmx"}
 _SERIAL = {166: ("ttyACM", 0), 188: ("ttyUSB", 0), 204: ("ttyAMA", 64), 229: ("hvc", 0)}
 
+_SEAT_USER = re.compile(r"^ACTIVE_UID=(\d{1,10})$", re.MULTILINE)
 _SESSION_SCOPE = re.compile(r"session-([A-Za-z0-9]{1,32})\.scope")
 
 
@@ -36,6 +42,19 @@ def tty_name_of(device: int) -> str:
         name, first = _SERIAL[major]
         return f"{name}{minor - first}"
     return f"{major}:{minor}"
+
+
+def read_seat_users(run_root: Path) -> frozenset[int]:
+    """The users of the sessions that are in front at a seat now, greeters included; none where no logind runs.
+
+    By the files that sd_seat_get_active(3) reads.
+    """
+    users = set()
+    with suppress(OSError):
+        for seat in (run_root / "systemd/seats").iterdir():
+            with suppress(OSError):
+                users |= {int(match[1]) for match in _SEAT_USER.finditer(seat.read_text())}
+    return frozenset(users)
 
 
 def session_of_cgroup(cgroup: str) -> str:
