@@ -63,6 +63,9 @@ class Symptoms(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     pressure_pct: Annotated[Percent, _setting("PSI cpu 'some': share of the window in which a task waited")] = 10.0
     target_cpu_pct: Annotated[Percent, _setting("the target must use at least this share of one CPU")] = 25.0
     victim_wait_pct: Annotated[Percent, _setting("some other process must stand in a run queue at least this share of the window")] = 10.0
+    strong_wait_pct: Annotated[
+        Percent, _setting("where one stands there at least this share, a limit begins at the strongest step that caps nothing")
+    ] = 30.0
 
 
 class CategoryPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -76,13 +79,16 @@ class CategoryPolicy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     approval: Annotated[bool, _setting("wait for a person's approve")] = False
 
 
-_QUOTA_LADDER = ("cpu_weight=20", "idle", "cpu_quota=20%")
+# The quota's step keeps the one before: within its quota a hog would else run at full weight again, 20 ms on end.
+_QUOTA_LADDER = ("cpu_weight=20", "idle", "idle cpu_quota=20%")
 
 
 class Policy(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """What may be done, by category. Categories that are absent here are never limited."""
 
-    step_after_s: Annotated[Seconds, _setting("go one step up the ladder if it still hurts after this time")] = 3.0
+    step_after_s: Annotated[
+        Seconds, _setting("go one step up the ladder if it still hurts after this time; at once if a whole window shows no effect")
+    ] = 3.0
     lease_s: Annotated[Seconds, _setting("a limit ends after this time unless it still hurts")] = 60.0
     background: CategoryPolicy = CategoryPolicy(limits=_QUOTA_LADDER)
     bloatware: CategoryPolicy = CategoryPolicy(limits=_QUOTA_LADDER)

@@ -382,7 +382,12 @@ class Limit:
     @property
     def nudges(self) -> bool:
         """Whether it is weight alone: what has it may still use all that nobody else wants."""
-        return self.cpu_weight != 0 and self.cpu_quota_pct is None and self.memory_high_bytes is None
+        return self.cpu_weight != 0 and not self.caps
+
+    @property
+    def caps(self) -> bool:
+        """Whether it takes something away that nobody else may want."""
+        return self.cpu_quota_pct is not None or self.memory_high_bytes is not None
 
     def __str__(self) -> str:
         """As the operator writes it in the policy."""
@@ -495,6 +500,7 @@ class Action:
     expires_ns: int = 0  # CLOCK_BOOTTIME
     why: str = ""  # this route and no other
     notes: tuple[str, ...] = ()  # what of the limit could not be had here, and why
+    step: int = 0  # of its decision's ladder, at which it began
     earlier: tuple[str, ...] = ()  # what earlier steps gave single tasks: a child born amid a step has it still
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from brainkernel.act.choice import SHELLS
 from brainkernel.decide.ladder import Held, Move, calm_below, lease_ns_of, moved, next_move
 from brainkernel.gate.anomaly import anomalies_of
 from brainkernel.learn.experience import Experience, lesson_of
 from brainkernel.metrics import PRESSURE, RUN_QUEUE_SECONDS
 from brainkernel.observe.effect import Before, outcome_of
 from brainkernel.observe.symptom import Culprit, culprits_of, symptom_of
-from brainkernel.observe.window import History, families_of
+from brainkernel.observe.window import History, ancestors_of, families_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -63,6 +64,7 @@ class Ports:
     pressed: Callable[[], bool]  # whether somebody waited for a CPU lately
     exe_of: Callable[[ProcessKey], str]
     suspect_of: Callable[[TaskUse], Suspect | None]  # None: it ended
+    builds: Callable[[TaskUse], bool]  # whether the rules call it development
     decide: Callable[[Suspect, Symptom], Decision]  # judges, concludes and reports
     run_queue_us: Callable[[tuple[int, ...]], tuple[float, float] | None]  # counts -> p50, p99
     check_interval_s: Callable[[], float]  # of the strategy in force
@@ -90,6 +92,7 @@ class Watch:
         self._tended: dict[int, _Tended] = {}
         self._asked_for: dict[int, tuple[Decision, tuple[int, str]]] = {}  # limits under way
         self._said: dict[ProcessKey, int] = {}  # when each process was decided about last
+        self._building: dict[tuple[ProcessKey, str], bool] = {}  # whether a process is part of a build
 
     def tick(self) -> None:
         """Take a sample, judge those who hurt others, tend the limits.
@@ -120,6 +123,8 @@ class Watch:
         """Take note that `act` wrote a limit (or the next step of one); returns its decision, None if it is not known here."""
         now_ns = self._clock.boot_ns()
         throttled_us = self._ports.throttled_us(action)
+        if self._is_new(action.id):
+            self._history.add(self._ports.snapshot())  # the window that judges this step begins now, not at the next tick
         if tended := self._tended.get(action.id):
             tended.held = replace(tended.wanted or tended.held, action=action, stepped_ns=now_ns)
             tended.before = replace(tended.before, action=action)
@@ -130,10 +135,14 @@ class Watch:
         decision, job = asked
         assert decision.symptom is not None  # noqa: S101 # a limit without a symptom is not proposed
         lease_ns = action.expires_ns - action.started_ns
-        held = Held(action=action, step=0, stepped_ns=now_ns, expires_ns=action.expires_ns, lease_ns=lease_ns)
+        held = Held(action=action, step=action.step, stepped_ns=now_ns, expires_ns=action.expires_ns, lease_ns=lease_ns)
         before = Before(action=action, symptom=decision.symptom, job=job)
         self._tended[action.id] = _Tended(decision=decision, held=held, before=before, throttled_us=throttled_us)
         return decision
+
+    def _is_new(self, action_id: int) -> bool:
+        # Not what only took in processes that joined, as happens each second.
+        return action_id in self._asked_for or (action_id in self._tended and self._tended[action_id].wanted is not None)
 
     def refused(self, decision_id: int, *, old_step_stands: bool = False) -> Decision | None:
         """Take note that `act` could not write a limit, or not its next step: then the one before stands, or it ends."""
@@ -204,12 +213,24 @@ class Watch:
         return said_ns is not None and self._clock.boot_ns() - said_ns < again_s * NS_PER_S
 
     def _root_of(self, use: TaskUse, window: Window) -> TaskUse:
-        # A job's workers come and go; the limit goes to the topmost process of the same program in the same cgroup.
-        by_pid = {u.key.tgid: u for u in window.uses.values()}
-        exe = self._ports.exe_of(use.key)
-        while (parent := by_pid.get(use.ppid)) and parent.cgroup_id == use.cgroup_id and exe and self._ports.exe_of(parent.key) == exe:
-            use = parent
-        return use
+        # A job's workers come and go; the limit goes to the topmost process of the same program in the same cgroup. A build is one
+        # job too: compilers live for a second, so that it goes to the make above them, through the shells of its recipes.
+        root, exe = use, self._ports.exe_of(use.key)
+        for above in ancestors_of(window, use):
+            if above.cgroup_id != use.cgroup_id:
+                break
+            above_exe = self._ports.exe_of(above.key)
+            if (exe and above_exe == exe) or (self._builds(use) and self._builds(above)):
+                root = above
+            elif not (self._builds(use) and above_exe.rpartition("/")[2] in SHELLS):
+                break
+        return root
+
+    def _builds(self, use: TaskUse) -> bool:
+        known = (use.key, use.comm)  # a shell becomes what it was told to run
+        if known not in self._building:
+            self._building[known] = self._ports.builds(use)
+        return self._building[known]
 
     def _learn_habits(self, window: Window) -> None:
         for use in window.uses.values():
@@ -279,3 +300,5 @@ class Watch:
     def _forget_the_ended(self, window: Window) -> None:
         for key in [k for k in self._said if k not in window.uses]:
             del self._said[key]
+        for known in [k for k in self._building if k[0] not in window.uses]:
+            del self._building[known]

@@ -104,6 +104,7 @@ def ports_of(host: Host) -> Ports:
         pressed=lambda: True,
         exe_of=lambda key: "/opt/batch/hog" if key.tgid == HOG else "/usr/sbin/mysqld",
         suspect_of=lambda use: a_suspect("/opt/batch/hog", key=use.key),
+        builds=lambda _use: False,
         decide=host.decide,
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: host.judging.strategist.settings.check_interval_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel.clock import SimulatedClock
@@ -14,6 +15,9 @@ from brainkernel.model import Action, Decision, DecisionKind, Lesson, Limit, Out
 from brainkernel.observe.window import Snapshot, TaskUse
 from brainkernel.watch import Ports, Watch
 from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOG, VICTIM = 100, 200
 LADDER = (Limit(cpu_weight=20), Limit(cpu_weight=0), Limit(cpu_quota_pct=20.0))
@@ -91,13 +95,13 @@ def experience() -> Experience:
     return Experience()
 
 
-@pytest.fixture
-def watch(host: Host, experience: Experience) -> Watch:
+def a_watch(host: Host, experience: Experience, *, exe_of: Callable[[ProcessKey], str]) -> Watch:
     ports = Ports(
         snapshot=host.snapshot,
         pressed=lambda: host.pressed,
-        exe_of=lambda key: "/opt/batch/hog" if key == HOG_KEY else "/usr/sbin/mysqld",
+        exe_of=exe_of,
         suspect_of=host.suspect_of,
+        builds=lambda use: use.comm in ("make", "gcc", "cc1"),
         decide=host.decide,
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: 30.0,
@@ -109,6 +113,11 @@ def watch(host: Host, experience: Experience) -> Watch:
         report_outcome=lambda _decision, outcome: host.outcomes.append(outcome),
     )
     return Watch(config=Config(), clock=host.clock, baseline=Baseline(), experience=experience, figures=Figures(), ports=ports)
+
+
+@pytest.fixture
+def watch(host: Host, experience: Experience) -> Watch:
+    return a_watch(host, experience, exe_of=lambda key: "/opt/batch/hog" if key == HOG_KEY else "/usr/sbin/mysqld")
 
 
 def the_action(host: Host, **changes: object) -> Action:
@@ -172,8 +181,70 @@ def test_watch_steps_up_while_the_limit_does_not_help(host: Host, watch: Watch) 
     assert host.steps == [(1, LADDER[1])]
 
 
+@dataclass
+class Building(Host):
+    """A login in which make runs compilers that live for two seconds each, beside the victim; `runs` is who is above make."""
+
+    above: str = "bash"
+
+    def snapshot(self) -> Snapshot:
+        self.snapshots += 1
+        number = 1000 + int(self.clock.boot_ns() // (2 * SECOND_NS))
+        born_s = float(2 * (number - 1000))
+        used_s = min(1.9, self.clock.boot_ns() / SECOND_NS - born_s + 0.9)
+        tasks = (
+            a_task(50, self.above, cgroup_id=7),
+            a_task(HOG, "make", ppid=50, cgroup_id=7),
+            a_task(101, "sh", ppid=HOG, cgroup_id=7),
+            a_task(102, "gcc", ppid=101, cgroup_id=7),
+            a_task(number, "cc1", ppid=102, cpu_s=used_s, cgroup_id=7),
+            a_task(VICTIM, "mysqld", wait_s=self.victim_wait_s, cgroup_id=8),
+        )
+        return Snapshot(
+            time_ns=self.clock.boot_ns(), tasks={t.key: t for t in tasks}, pressure_total_us=int(self.pressure_s * 1e6), run_queue=None
+        )
+
+    def suspect_of(self, use: TaskUse) -> Suspect | None:
+        return a_suspect(f"/usr/bin/{use.comm}", key=use.key)
+
+
+@pytest.mark.parametrize("above", ["bash", "sshd", "systemd"])
+def test_a_build_is_one_target_whatever_becomes_of_its_compilers(experience: Experience, above: str) -> None:
+    """The limit goes to make, through the shells of its recipes and past none above it; no compiler is a target of its own."""
+    host = Building(above=above)
+    names = {50: above, HOG: "make", 101: "sh", 102: "gcc", VICTIM: "mysqld"}
+    watch = a_watch(host, experience, exe_of=lambda key: f"/usr/bin/{names.get(key.tgid, 'cc1')}")
+
+    host.pass_seconds(watch, 10, hurting=True)
+
+    assert [decision.suspect.program.exe for decision in host.decided] == ["/usr/bin/make"]
+    assert host.decided[0].symptom is not None
+    assert host.decided[0].symptom.victims[0].comm == "mysqld"
+
+
 def step_done(host: Host, watch: Watch, step: int) -> None:
     watch.applied(the_action(host, limit=LADDER[step]))
+
+
+def test_watch_goes_on_from_the_step_at_which_a_limit_began(host: Host, watch: Watch) -> None:
+    """In strong pain, or where a weight reaches nobody, that is not the first."""
+    host.pass_seconds(watch, 3, hurting=True)
+    watch.applied(the_action(host, limit=LADDER[1], step=1))
+
+    host.pass_seconds(watch, 4, hurting=True)
+
+    assert host.steps == [(1, LADDER[2])]
+
+
+def test_a_step_without_effect_is_followed_by_the_next_after_one_window(host: Host, watch: Watch) -> None:
+    """The window that judges it begins at the moment at which it stands, not at the tick after."""
+    host.pass_seconds(watch, 3, hurting=True)
+    host.clock.advance_to(host.clock.boot_ns() + SECOND_NS // 2)
+    watch.applied(the_action(host))
+
+    host.pass_seconds(watch, 2, hurting=True)
+
+    assert host.steps == [(1, LADDER[1])]
 
 
 def test_watch_gives_up_a_limit_whose_strongest_step_helps_nobody(host: Host, watch: Watch) -> None:

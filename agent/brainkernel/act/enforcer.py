@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from brainkernel.act import cgroupfs
 from brainkernel.act.bus import BusError
 from brainkernel.act.choice import route_of
 from brainkernel.act.place import read_place
 from brainkernel.act.procfs import lock_process
+from brainkernel.act.reach import first_that_counts, weight_counts
 from brainkernel.act.routes.protocol import GONE, Wanted
 from brainkernel.act.undo import Undo, routes_of
 from brainkernel.errors import ActError
@@ -17,6 +19,7 @@ from brainkernel.model import Action, Limit, Refusal, ReleaseResult, Route
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from brainkernel.act.choice import Plan
     from brainkernel.act.host import Host
     from brainkernel.act.ledger import Ledger
     from brainkernel.act.place import Place, Protection
@@ -106,17 +109,38 @@ class Enforcer:
         plan = route_of(place, containers=self.permissions.containers())
         if plan.route is Route.REFUSE:
             return Refusal(rule=plan.rule, reason=plan.reason)
-        now_ns = self._clock.boot_ns()
+        step, ladder = self._first_step(decision, place, plan), decision.ladder
+        if step is None:
+            return Refusal(
+                rule="no_effect", reason=f"a weight counts within {place.cgroup.rpartition('/')[0]} only, and who waits lives elsewhere"
+            )
+        now_ns, limit = self._clock.boot_ns(), ladder[step] if ladder else limit
         wanted = Wanted(decision_id=decision.id, limit=limit, lease_ns=decision.lease_ns, now_ns=now_ns, place=place, plan=plan)
         route = self._routes[plan.route]
         action = route.plan(wanted)
         if isinstance(action, Refusal):
             return action
+        action = replace(action, step=step)
         self.ledger.intend(action)
         found = route.apply(action, lock, wanted)
         if isinstance(found, Action):
             self.ledger.applied(found)
         return found
+
+    # Where the decision wants to begin, or at the first step beyond that reaches those who wait; None: none does.
+    def _first_step(self, decision: Decision, place: Place, plan: Plan) -> int | None:
+        ladder = decision.ladder
+        wanted = ladder.index(decision.limit) if decision.limit in ladder else 0
+        if not ladder or decision.symptom is None:
+            return wanted
+        victims = (cgroupfs.read_path(self._host.proc, victim.key.tgid) for victim in decision.symptom.victims)
+        counts = weight_counts(
+            plan.route,
+            place.unit.control_group if place.unit else place.cgroup,
+            (path for path in victims if path is not None),
+            lambda cgroup: (self._host.cgroup / cgroup.lstrip("/") / "cpu.weight").exists(),
+        )
+        return first_that_counts(ladder, wanted, weight_counts=counts)
 
     def _already_limited(self, place: Place) -> Refusal | None:
         for entry in self.ledger.live.values():

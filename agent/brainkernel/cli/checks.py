@@ -185,7 +185,7 @@ def _systemd(version: int | None) -> Check:
             "does not run this host",
             "limits are set by cgroups of our own and on single tasks; I/O weights and memory_high are not",
         )
-    remedy = f"version {IDLE_SINCE} brings the limit `idle`; other limits work"
+    remedy = f"version {IDLE_SINCE} brings the limit `idle`; before it, cpu_weight=1 stands for it"
     return _judge("systemd", version >= IDLE_SINCE, str(version), f"{version} is older than {IDLE_SINCE}", remedy, bad=State.WARN)
 
 

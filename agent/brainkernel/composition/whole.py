@@ -36,6 +36,7 @@ from brainkernel.link.control import SOCKET_NAME
 from brainkernel.link.reads import Reads
 from brainkernel.measuring import Measuring
 from brainkernel.memory import shape_of
+from brainkernel.model import Category
 from brainkernel.monitoring.gpus import Gpus
 from brainkernel.monitoring.hostfigures import HostFigures
 from brainkernel.oversight import Oversight
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from brainkernel.effective import Effective
     from brainkernel.learn.latency import Breach
     from brainkernel.model import Action, Decision, Judgement, Lesson, Outcome, ProcessKey, Suspect
+    from brainkernel.observe.window import TaskUse
     from brainkernel.report import Report
     from brainkernel.sense.loader import Chosen
 
@@ -300,6 +302,7 @@ class Whole:
             pressed=senses.pressure.pressed,
             exe_of=senses.exe_of,
             suspect_of=senses.running_suspect,
+            builds=self._builds,
             decide=starts.judge_and_decide,
             run_queue_us=median_and_p99_us,
             check_interval_s=lambda: self.judging.strategist.settings.check_interval_s,
@@ -318,6 +321,11 @@ class Whole:
             figures=self.figures,
             ports=ports,
         )
+
+    def _builds(self, use: TaskUse) -> bool:
+        suspect = self.senses.running_suspect(use)
+        verdict = self.arms.judge_by_rules(self.senses.enrich(suspect, None)) if suspect else None
+        return verdict is not None and verdict.category is Category.DEVELOPMENT
 
     def _limits(self) -> Limits:
         return Limits(

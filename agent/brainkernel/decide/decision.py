@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel.config import limit_of
 from brainkernel.decide.approvals import Consent
+from brainkernel.decide.ladder import first_step
 from brainkernel.decide.safety import Surroundings, immunity_of, objections_of
 from brainkernel.model import Category, Decision, DecisionKind, Limit, Refusal, Suspect, Symptom, Verdict
 
@@ -41,7 +42,8 @@ def decide(
 ) -> Decision:
     """Say what may be done to one process, and why. Writes nothing. `objections` is the safety check, for those who time it."""
     kind, reason, refusals, ladder = _judge(verdict, circumstances, config, objections)
-    limit = ladder[0] if ladder else None
+    symptom = circumstances.symptom
+    limit = ladder[first_step(ladder, symptom, config.symptoms)] if ladder and symptom else None
     return Decision(
         id=circumstances.id,
         time_ns=circumstances.time_ns,
@@ -50,7 +52,7 @@ def decide(
         verdict=verdict,
         kind=kind,
         reason=reason,
-        symptom=circumstances.symptom,
+        symptom=symptom,
         limit=limit,
         refusals=refusals,
         ladder=ladder,

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from brainkernel.config import Policy, Symptoms
-    from brainkernel.model import Action
+    from brainkernel.model import Action, Limit, Symptom
 
 NS_PER_S = 1_000_000_000
 # Each lease in succession is twice as long, so that a job that never ends is not let loose every minute ...
@@ -47,13 +50,23 @@ class Move(enum.Enum):
     GIVE_UP = "give_up"  # the strongest step helps nobody
 
 
+def first_step(ladder: Sequence[Limit], symptom: Symptom, config: Symptoms) -> int:
+    """At which step a limit begins: the lightest, but in strong pain the strongest before the first that caps.
+
+    Weight and idle cost their target nothing that nobody else wants, so that trying the lighter one first only keeps the victim waiting.
+    """
+    if not symptom.victims or symptom.victims[0].wait_pct < config.strong_wait_pct:
+        return 0
+    return max(0, len(list(takewhile(lambda limit: not limit.caps, ladder))) - 1)
+
+
 def next_move(held: Held, now_ns: int, *, steps: int, harm: bool, calm: bool, helped: bool | None, policy: Policy) -> Move:
     """Judge one limit. `harm`: somebody suffers in spite of it; `helped`: the measured effect of this step, None: not yet."""
-    if harm and now_ns - held.stepped_ns >= policy.step_after_s * NS_PER_S:
-        if held.step + 1 < steps:
-            return Move.UP
-        if helped is False:
-            return Move.GIVE_UP
+    lasted = now_ns - held.stepped_ns >= policy.step_after_s * NS_PER_S
+    if harm and held.step + 1 < steps and (lasted or helped is False):
+        return Move.UP
+    if harm and lasted and helped is False:
+        return Move.GIVE_UP
     if now_ns < held.expires_ns - min(_DECIDE_BEFORE_NS, held.lease_ns // 4):
         return Move.STAY
     tried_out = held.renewals >= RENEWALS_MAX
@@ -84,6 +97,7 @@ def calm_below(config: Symptoms) -> Symptoms:
         pressure_pct=config.pressure_pct * _CALM,
         target_cpu_pct=config.target_cpu_pct * _CALM,
         victim_wait_pct=config.victim_wait_pct * _CALM,
+        strong_wait_pct=config.strong_wait_pct,
     )
 
 

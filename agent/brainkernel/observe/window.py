@@ -59,6 +59,17 @@ class Window:
         return self.end_ns - self.start_ns
 
 
+def ancestors_of(window: Window, use: TaskUse) -> list[TaskUse]:
+    """The processes above one, its parent first, as far as the window knows them."""
+    by_pid = {other.key.tgid: other for other in window.uses.values()}
+    line: list[TaskUse] = []
+    above = by_pid.get(use.ppid)
+    while above is not None and above is not use and above not in line:
+        line.append(above)
+        above = by_pid.get(above.ppid)
+    return line
+
+
 def families_of(window: Window, roots: Collection[ProcessKey]) -> set[ProcessKey]:
     """Those of `roots` that run, and all that descends from them."""
     by_pid = {use.key.tgid: use for use in window.uses.values()}

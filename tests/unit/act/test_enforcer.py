@@ -238,14 +238,15 @@ def test_nothing_is_written_when_the_ledger_cannot_be(stage: Stage, monkeypatch:
     assert stage.ledger.live == {}
 
 
-def test_idle_is_refused_where_systemd_does_not_know_it(stage: Stage) -> None:
-    """CPUWeight=idle came with 252."""
+def test_where_systemd_does_not_know_idle_the_least_weight_stands_for_it(stage: Stage) -> None:
+    """CPUWeight=idle came with 252; the step is not lost for it, and the person is told."""
     stage.systemd.systemd_version = 249
 
-    refusal = stage.apply(IDLE)
+    action = stage.apply(IDLE)
 
-    assert isinstance(refusal, Refusal)
-    assert refusal.rule == "systemd_version"
+    assert isinstance(action, Action)
+    assert stage.unit.limits["CPUWeight"] == 1
+    assert "systemd 249 has no CPUWeight=idle" in action.notes[0]
 
 
 @pytest.mark.parametrize("method", ["unit_of_cgroup", "version", "set_limits", "unit"])

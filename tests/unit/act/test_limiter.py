@@ -127,14 +127,13 @@ def test_a_step_reports_the_new_limit_with_its_lease(daemon: Daemon) -> None:
     assert (action.limit, action.expires_ns) == (QUOTA, 5 * A_MINUTE_NS)
 
 
-def test_a_step_that_systemd_does_not_know_leaves_the_old_one(daemon: Daemon) -> None:
-    """An old systemd has no idle; the weight before it goes on holding."""
+def test_a_step_that_the_host_cannot_have_leaves_the_old_one(daemon: Daemon) -> None:
+    """No device honours an I/O weight here; the weight before it goes on holding."""
     daemon.applied(WEIGHT)
-    daemon.stage.systemd.systemd_version = 249
 
-    daemon.limiter.step(1, Limit(cpu_weight=0), 5 * A_MINUTE_NS)
+    daemon.limiter.step(1, Limit(io_weight=20), 5 * A_MINUTE_NS)
 
-    assert daemon.next(NotApplied).refusal.rule == "systemd_version"
+    assert daemon.next(NotApplied).refusal.rule == "no_effect"
     assert daemon.stage.unit.limits["CPUWeight"] == 20
 
 

@@ -1,5 +1,6 @@
 """A decision needs a verdict, a symptom, a policy and the consent of every safety rule."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -47,13 +48,14 @@ def decided(
     hurts: bool = True,
     consent: Consent = Consent.ASK,
     first_time: bool = False,
+    victim_waits_pct: float = 20.0,
     **changes: Any,
 ) -> Decision:
     suspect = suspect or a_suspect()
     circumstances = Circumstances(
         id=1,
         time_ns=0,
-        symptom=a_symptom() if hurts else None,
+        symptom=a_symptom(victims=(replace(a_symptom().victims[0], wait_pct=victim_waits_pct),)) if hurts else None,
         surroundings=surroundings(suspect, **changes),
         consent=consent,
         first_time=first_time,
@@ -98,7 +100,7 @@ def test_observe_mode_computes_the_limit_and_does_not_act() -> None:
 
     decision = decide(suspect, a_verdict(), circumstances, Config())
 
-    assert decision.limit == Limit(cpu_weight=20)
+    assert decision.limit == Limit(cpu_weight=0)
     assert not decision.acts
 
 
@@ -163,7 +165,7 @@ def test_a_limit_begins_at_the_lightest_step() -> None:
     decision = decided()
 
     assert decision.limit == decision.ladder[0]
-    assert decision.ladder == (Limit(cpu_weight=20), Limit(cpu_weight=0), Limit(cpu_quota_pct=20.0))
+    assert decision.ladder == (Limit(cpu_weight=20), Limit(cpu_weight=0), Limit(cpu_weight=0, cpu_quota_pct=20.0))
 
 
 OBJECTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
@@ -237,6 +239,22 @@ def test_immunity_is_a_refusal_where_the_policy_has_caps_alone() -> None:
     assert decision.kind is DecisionKind.REFUSED
     assert decision.refusals[0].rule == "immunity"
     assert "/dev/snd/pcmC0D0p" in decision.reason
+
+
+@pytest.mark.parametrize(
+    ("presents", "waits_pct", "first"),
+    [
+        ("", 29, Limit(cpu_weight=20)),
+        ("", 30, Limit(cpu_weight=0)),
+        ("/dev/snd/pcmC0D0p", 90, Limit(cpu_weight=20)),  # has no idle on its ladder
+    ],
+)
+def test_strong_pain_begins_at_the_strongest_step_that_caps_nothing(presents: str, waits_pct: float, first: Limit) -> None:
+    """Who stands in a run queue a third of the time does not wait until a weight was tried; the lighter steps remain for the way down."""
+    decision = decided(config=Config(policy=Policy(background=LADDER)), standing=a_standing(presents=presents), victim_waits_pct=waits_pct)
+
+    assert decision.limit == first
+    assert decision.ladder[0] == Limit(cpu_weight=20)
 
 
 def test_the_whole_ladder_goes_with_the_decision() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from brainkernel.config import Policy, Symptoms
-from brainkernel.decide.ladder import Held, Move, calm_below, lease_ns_of, moved, next_move
-from brainkernel.model import Action, Limit, ProcessKey, Route
+from brainkernel.decide.ladder import Held, Move, calm_below, first_step, lease_ns_of, moved, next_move
+from brainkernel.model import Action, Limit, ProcessKey, Route, Victim
 from hypothesis import given
 from hypothesis import strategies as st
-from support.nouns import SECOND_NS
+from support.nouns import SECOND_NS, a_symptom
 
 POLICY = Policy(step_after_s=3, lease_s=60)
 STEPS = 3
@@ -37,6 +37,8 @@ def move(limit: Held, at_s: float, *, harm: bool = False, calm: bool | None = No
     [
         (held(), 3, {"harm": True}, Move.UP),
         (held(), 2, {"harm": True}, Move.STAY),  # two seconds do not tell whether a weight helps
+        (held(), 2, {"harm": True, "helped": False}, Move.UP),  # a whole window without any effect does
+        (held(step=2), 2, {"harm": True, "helped": False}, Move.STAY),
         (held(step=2), 3, {"harm": True, "helped": False}, Move.GIVE_UP),
         (held(step=2), 3, {"harm": True, "helped": None}, Move.STAY),  # not measured yet
         (held(step=2), 3, {"harm": True, "helped": True}, Move.STAY),  # helps, though not enough; there is nothing stronger
@@ -54,6 +56,27 @@ def move(limit: Held, at_s: float, *, harm: bool = False, calm: bool | None = No
 def test_the_next_move_is_that_of_the_table(limit: Held, at_s: float, facts: dict[str, Any], expected: Move) -> None:
     """Up while it hurts, renewed while it helps and there is no peace, down in peace, given up when nothing helps."""
     assert move(limit, at_s, **facts) is expected
+
+
+IDLE, QUOTA, BOTH = Limit(cpu_weight=0), Limit(cpu_quota_pct=20), Limit(cpu_weight=0, cpu_quota_pct=20)
+
+
+@pytest.mark.parametrize(
+    ("ladder", "wait_pct", "step"),
+    [
+        ((Limit(cpu_weight=20), IDLE, BOTH), 29, 0),
+        ((Limit(cpu_weight=20), IDLE, BOTH), 30, 1),
+        ((Limit(cpu_weight=20),), 90, 0),
+        ((QUOTA, IDLE), 90, 0),  # what caps is never begun with because of the pain
+        ((Limit(cpu_weight=20), Limit(memory_high_bytes=1 << 30)), 90, 0),
+        ((IDLE, Limit(cpu_weight=20), QUOTA), 90, 1),  # the order is the operator's
+    ],
+)
+def test_a_limit_begins_where_the_pain_asks_for_it(ladder: tuple[Limit, ...], wait_pct: float, step: int) -> None:
+    """The lightest step, or in strong pain the last one before the first that caps."""
+    symptom = a_symptom(victims=(Victim(key=ProcessKey(7, 0), comm="mysqld", wait_pct=wait_pct),))
+
+    assert first_step(ladder, symptom, Symptoms()) == step
 
 
 def test_a_limit_goes_down_the_way_it_came() -> None:

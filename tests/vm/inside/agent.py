@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,7 +133,7 @@ def _collect_lines(agent: Agent) -> None:
     assert agent.process.stdout is not None
     for line in agent.process.stdout:
         try:
-            agent.lines.append(json.loads(line))
+            agent.lines.append({**json.loads(line), "heard_s": time.monotonic()})
         except ValueError:
             agent.complaints.append(f"not JSON on stdout: {line!r}")
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import statistics
 import subprocess
 import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vm.inside import requests
-from vm.inside.agent import COMMAND, RULES, active_limits, running_agent
+from vm.inside import requests, storm
+from vm.inside.agent import COMMAND, RULES, Agent, active_limits, running_agent
 from vm.inside.cgroups import ROOT, cgroup_values, changes, settings_of
 from vm.inside.sessions import KEY, USER, a_login_session
 from vm.inside.systemd import property_of
-from vm.inside.units import HOG
 from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
@@ -26,20 +26,27 @@ LOG = Path("/run/act-requests.log")
 SERVICE = "requests.service"
 BACK_WITHIN_S = 15.0
 AT_MOST = 1.5  # times the undisturbed latency
-WINDOW_S = 4.0
-CC1 = "/usr/lib/gcc/x86_64-linux-gnu/12/cc1"
-CONFIG = '[llm]\nbackend = "none"\n'  # the policy as it is shipped
-BATCH = f"""
+WINDOW_S = 4.0  # two hundred requests
+QUIET_WINDOWS = 5
+# What a build may be slowed to is an operator's word: the shipped policy only weighs it.
+CONFIG = """
+[policy.development]
+limits = ["cpu_weight=20", "idle", "idle cpu_quota=20%"]
+
+[llm]
+backend = "none"
+"""
+STRESS = """
 rules:
   - id: test-load
     category: background
     confidence: 0.95
     reason: nobody waits for it
     match:
-      exe: [/usr/bin/stress-ng, {CC1}]
+      exe: [/usr/bin/stress-ng]
 """
-FUNCTIONS = 60  # some ten seconds of an emulated CPU
-STORM = 500
+SOURCES = 16
+FUNCTIONS = 6  # in each: about a second of an emulated CPU
 STORM_S = 60.0
 
 
@@ -65,62 +72,94 @@ def p99_of_the_last(seconds: float) -> float:
     return requests.p99_s(LOG, now_s - seconds, now_s)
 
 
-def a_source_file(directory: Path, functions: int) -> Path:
-    """One C file without headers that keeps an optimiser busy."""
+def quiet_p99s() -> list[float]:
+    """The latency of several windows in a row while nobody disturbs, each as long as those that are compared with it."""
+    found = []
+    for _ in range(QUIET_WINDOWS):
+        time.sleep(WINDOW_S)
+        found.append(p99_of_the_last(WINDOW_S))
+    return found
+
+
+def a_source_tree(directory: Path) -> None:
+    """A makefile and C files without headers that keep an optimiser busy."""
     body = (
         "int f%d(int *a, int n) { int s = 0; for (int i = 0; i < n; i++) for (int j = i; j < n; j++) s += a[i] * a[j] + %d; return s; }\n"
     )
-    file = directory / "big.c"
-    file.write_text("".join(body % (number, number) for number in range(functions)))
-    file.chmod(0o644)
-    return file
+    directory.mkdir()
+    names = [f"part{number}" for number in range(SOURCES)]
+    for name in names:
+        (directory / f"{name}.c").write_text("".join(body % (number, number) for number in range(FUNCTIONS)))
+    (directory / "Makefile").write_text(f"all: {' '.join(f'{name}.o' for name in names)}\n%.o: %.c\n\tgcc -O2 -c $< -o $@\n")
+    output_of("chown", "-R", USER, str(directory))
 
 
 @contextmanager
 def a_load() -> Iterator[subprocess.Popen[bytes]]:
-    """stress-ng in a service of its own and a compile in a login: the latter's process, ended in any case."""
-    source = a_source_file(Path("/home") / USER, FUNCTIONS)
-    compile_it = ["ssh", "-q", "-o", "BatchMode=yes", "-i", str(KEY), f"{USER}@127.0.0.1", f"gcc -O2 -c {source.name} -o big.o"]
+    """stress-ng in a service of its own and a build in a login: the latter's process, ended in any case."""
+    tree = Path("/home") / USER / "build"
+    a_source_tree(tree)
+    build = ["ssh", "-q", "-o", "BatchMode=yes", "-i", str(KEY), f"{USER}@127.0.0.1", f"make -s -j2 -C {tree.name}"]
     stress = ["stress-ng", "--cpu", "4", "--timeout", "30s"]
     output_of("systemd-run", "--quiet", "-p", "RemainAfterExit=yes", "--unit=load.service", *stress)
-    with subprocess.Popen(compile_it) as compiler:
+    with subprocess.Popen(build) as builder:
         try:
-            yield compiler
+            yield builder
         finally:
-            compiler.kill()
+            builder.kill()
             subprocess.run(["systemctl", "stop", "load.service", "user-1000.slice"], check=False)
+            subprocess.run(["rm", "-rf", str(tree)], check=True)
 
 
-def test_latency_comes_back_while_stress_and_a_compile_go_on_and_finish(capsys: pytest.CaptureFixture[str]) -> None:
-    """Within 15 s of the first harm to 1.5 times of what it was undisturbed; nobody else is touched, nothing remains."""
-    with a_request_service(), running_agent(config=CONFIG, rules=BATCH) as agent:
-        time.sleep(10)
-        undisturbed_s = p99_of_the_last(8)
+def _course_of(agent: Agent, started_s: float) -> str:
+    """What the agent did about the load, with the seconds since it began."""
+    return "; ".join(
+        f"{line['heard_s'] - started_s:.1f} s {_told(line)}"
+        for line in list(agent.lines)
+        if line["heard_s"] >= started_s
+        and (line["type"] in ("action", "outcome", "release") or line.get("decision") in ("limit", "refused"))
+    )
+
+
+def _told(line: dict[str, Any]) -> str:
+    words = (line["type"], line.get("id"), line.get("comm") or line.get("exe"), line.get("limit"), line.get("text"), line.get("reason"))
+    return " ".join(str(word) for word in words if word)
+
+
+def test_latency_comes_back_while_stress_and_a_build_go_on_and_finish(capsys: pytest.CaptureFixture[str]) -> None:
+    """Within 15 s of the load's begin to 1.5 times of what it was undisturbed; nobody else is touched, nothing remains."""
+    with a_request_service(), running_agent(config=CONFIG, rules=STRESS) as agent:
+        time.sleep(10)  # the agent's own start
+        quiet = quiet_p99s()
+        undisturbed_s = statistics.median(quiet)
         before, seen = cgroup_values(), []
-        with a_load() as compiler:
+        with a_load() as builder:
             started_s = time.monotonic()
 
             def is_back() -> bool:
                 if time.monotonic() - started_s < WINDOW_S:
                     return False
                 seen.append(p99_of_the_last(WINDOW_S))
-                return bool(active_limits()) and seen[-1] <= AT_MOST * undisturbed_s
+                return bool(limited_now()) and seen[-1] <= AT_MOST * undisturbed_s
+
+            def limited_now() -> set[str]:
+                return {line["comm"] for line in list(agent.lines) if line["type"] == "action"}
 
             try:
                 wait_until(is_back, f"latency of {undisturbed_s:.4f} s again", within_s=BACK_WITHIN_S, every_s=0.5)
             finally:
                 took_s = time.monotonic() - started_s
-                shown = " ".join(f"{1000 * one:.0f}" for one in seen)
-                say(capsys, f"p99 undisturbed {1000 * undisturbed_s:.1f} ms, then {shown} ms; {took_s:.1f} s")
-            limited = {limit["comm"] for limit in active_limits()}
-            assert limited <= {"stress-ng-cpu", "stress-ng", "cc1"}, limited
+                say(capsys, f"p99 undisturbed {' '.join(f'{1000 * one:.1f}' for one in quiet)} ms")
+                say(capsys, f"p99 under load {' '.join(f'{1000 * one:.0f}' for one in seen)} ms; {took_s:.1f} s")
+                say(capsys, _course_of(agent, started_s))
+            assert limited_now() <= {"stress-ng", "make"}, limited_now()
             service = ROOT / "system.slice" / SERVICE
             own = f"/{service.relative_to(ROOT)} "
             assert changes({name: value for name, value in before.items() if name.startswith(own)}, settings_of(service)).keys() <= {
                 f"{own}{name}" for name in ("cpu.weight", "cpu.idle", "cpu.max", "cpu.max.burst", "cpu.weight.nice")
             }  # files that come with the controller, at the kernel's defaults
             wait_until(lambda: property_of("load.service", "SubState") == "exited", "the end of stress-ng", within_s=60)
-            assert compiler.wait(60) == 0
+            assert builder.wait(120) == 0
         assert agent.stop() == 0
         assert changes(before, cgroup_values()) == {}
 
@@ -128,17 +167,19 @@ def test_latency_comes_back_while_stress_and_a_compile_go_on_and_finish(capsys: 
 def test_a_storm_of_short_hogs_leaves_no_scope_and_keeps_to_the_rate(capsys: pytest.CaptureFixture[str]) -> None:
     """Five hundred in a minute, in a login session: at most ten limits a minute, and nothing of any of them remains."""
     with a_login_session() as session, running_agent(config=CONFIG, rules=RULES) as agent:
-        loop = f"for i in $(seq {STORM}); do timeout 4 {HOG} >/dev/null & sleep {STORM_S / STORM:.2f}; done; wait"
-        started_s = time.monotonic()
-        subprocess.run(["ssh", "-q", "-o", "BatchMode=yes", "-i", str(KEY), f"{USER}@127.0.0.1", loop], check=True, timeout=400)
-        took_s = time.monotonic() - started_s
-        set_limits = [line for line in agent.lines if line.get("type") == "action"]
-        ids = {line["id"] for line in set_limits}
-        say(capsys, f"{STORM} hogs in {took_s:.0f} s, {len(ids)} limits")
+        blow = f"python3 {storm.__file__} {STORM_S}"
+        done = subprocess.run(
+            ["ssh", "-q", "-o", "BatchMode=yes", "-i", str(KEY), f"{USER}@127.0.0.1", blow],
+            check=True, timeout=400, capture_output=True, text=True,
+        )  # fmt: skip
+        took_s = float(done.stdout)
+        ids = {line["id"] for line in list(agent.lines) if line["type"] == "action"}
+        decided = sum(line.get("decision") in ("limit", "refused") for line in list(agent.lines))
+        say(capsys, f"{storm.HOGS} hogs in {took_s:.0f} s, {decided} decisions about those that hurt, {len(ids)} limits")
 
         assert ids
         assert len(ids) <= 10 * (took_s / 60 + 1)
-        wait_until(lambda: len(active_limits()) <= 2, "the end of all limits but those of the session's own hogs", within_s=30)
+        wait_until(lambda: len(active_limits()) <= 2, "the end of all limits but those of the session's own hogs", within_s=60)
         assert session.shell
         assert agent.stop() == 0
     assert output_of("systemctl", "list-units", "--all", "--plain", "--no-legend", "brainkernel-*") == ""

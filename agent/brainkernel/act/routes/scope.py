@@ -14,12 +14,13 @@ from brainkernel.act.routes.protocol import action_of
 from brainkernel.act.routes.unit import UnitRoute, unlimited_changes
 from brainkernel.act.systemd import ScopeRequest
 from brainkernel.errors import ActError
+from brainkernel.model import Limit, Refusal
 
 if TYPE_CHECKING:
     from brainkernel.act.procfs import Member, PidLock
     from brainkernel.act.routes.protocol import Wanted
     from brainkernel.act.systemd import UnitState
-    from brainkernel.model import Action, Limit, ProcessKey, Refusal
+    from brainkernel.model import Action, ProcessKey
 
 SCOPE_PREFIX = "brainkernel-"
 _MOVE_ATTEMPTS = 3  # one process that ended fails the whole call; a hog's children come and go
@@ -32,9 +33,9 @@ class ScopeRoute(UnitRoute):
         """A scope without any limit, and then the properties on it."""
         unit = wanted.place.unit
         assert unit is not None  # noqa: S101 # this route is chosen for units alone
-        limit, notes = self._honoured(wanted.limit, unit.control_group, frozenset())
-        if (refusal := self._refused(limit, wanted.place.user_uid, notes)) is not None:
-            return refusal
+        limit, notes = self._honoured(wanted.limit, unit.control_group, wanted.place.user_uid, frozenset())
+        if limit == Limit():
+            return Refusal(rule="no_effect", reason="; ".join(notes))
         # Where its cgroup will be is known once it is there.
         name, wanted = scope_name_of(wanted.place.target.key), replace(wanted, limit=limit)
         return action_of(wanted, unlimited_changes(limit), unit=name, cgroup="", cgroup_id=0, notes=notes)
@@ -43,9 +44,9 @@ class ScopeRoute(UnitRoute):
         """Move them, unless this is a further step; then set the properties."""
         return super().apply(action if wanted is None else self._moved(action, wanted), lock, wanted)
 
-    def _honoured(self, limit: Limit, cgroup: str, ours: frozenset[str]) -> tuple[Limit, tuple[str, ...]]:
+    def _honoured(self, limit: Limit, cgroup: str, user_uid: int | None, ours: frozenset[str]) -> tuple[Limit, tuple[str, ...]]:
         # The memory that a program holds stays charged to the cgroup it came from: the scope's would not see it.
-        possible, notes = super()._honoured(replace(limit, memory_high_bytes=None), cgroup, ours)
+        possible, notes = super()._honoured(replace(limit, memory_high_bytes=None), cgroup, user_uid, ours)
         if limit.memory_high_bytes is None:
             return possible, notes
         return possible, ("memory_high is left out: what the program holds stays charged to its session", *notes)

@@ -47,9 +47,9 @@ class UnitRoute:
         place = wanted.place
         unit = place.unit
         assert unit is not None  # noqa: S101 # this route is chosen for units alone
-        limit, notes = self._honoured(wanted.limit, unit.control_group, frozenset())
-        if (refusal := self._refused(limit, place.user_uid, notes)) is not None:
-            return refusal
+        limit, notes = self._honoured(wanted.limit, unit.control_group, place.user_uid, frozenset())
+        if limit == Limit():
+            return _without_effect(notes)
         changes = (
             *_property_changes(limit, unit.limits),
             *file_changes(limit, place.limit_files),
@@ -61,9 +61,9 @@ class UnitRoute:
     def replan(self, entry: Entry, limit: Limit) -> Action | Refusal:
         """Against the values before the first step; a refusal if somebody else set one meanwhile."""
         before = entry.action
-        limit, notes = self._honoured(limit, before.cgroup, frozenset(change.name for change in before.changes))
-        if (refusal := self._refused(limit, before.user_uid, notes)) is not None:
-            return refusal
+        limit, notes = self._honoured(limit, before.cgroup, before.user_uid, frozenset(change.name for change in before.changes))
+        if limit == Limit():
+            return _without_effect(notes)
         if self._is_foreign(entry):
             return Refusal(rule="foreign", reason=f"somebody else changed {before.unit}")
         return replace(before, limit=limit, changes=_stepped(before, limit), notes=notes)
@@ -127,9 +127,12 @@ class UnitRoute:
         stale, self._stale = self._stale, {}
         return stale
 
-    def _honoured(self, limit: Limit, cgroup: str, ours: frozenset[str]) -> tuple[Limit, tuple[str, ...]]:
+    def _honoured(self, limit: Limit, cgroup: str, user_uid: int | None, ours: frozenset[str]) -> tuple[Limit, tuple[str, ...]]:
         # What of a limit this host can keep. A knob without effect is not set: it would switch a controller on for nothing.
         notes = []
+        if limit.cpu_weight == 0 and (version := self._managers.of(user_uid).version()) < IDLE_SINCE:
+            notes.append(f"cpu_weight=1 instead of idle: systemd {version} has no CPUWeight=idle; it came with {IDLE_SINCE}")
+            limit = replace(limit, cpu_weight=1)
         if limit.io_weight is not None and (why := why_no_io_weight(self._host, cgroup)):
             notes.append(f"io_weight={limit.io_weight} is left out: {why}")
             limit = replace(limit, io_weight=None)
@@ -137,13 +140,6 @@ class UnitRoute:
             notes.append(f"memory_high={limit.memory_high_bytes >> 20}M is left out: {why}")
             limit = replace(limit, memory_high_bytes=None)
         return limit, tuple(notes)
-
-    def _refused(self, limit: Limit, user_uid: int | None, notes: tuple[str, ...]) -> Refusal | None:
-        if limit == Limit():
-            return Refusal(rule="no_effect", reason="; ".join(notes))
-        if limit.cpu_weight == 0 and (version := self._managers.of(user_uid).version()) < IDLE_SINCE:
-            return Refusal(rule="systemd_version", reason=f"systemd {version} has no CPUWeight=idle; it came with {IDLE_SINCE}")
-        return None
 
     def _kept_dropins(self, unit: UnitState, user_uid: int | None) -> tuple[Change, ...]:
         # An administrator's own drop-in of the same name will be overwritten by systemd: it is not ours to remove.
@@ -213,6 +209,10 @@ class UnitRoute:
                 continue
             if removed:
                 self._stale.setdefault(action.user_uid, set()).add(action.unit)
+
+
+def _without_effect(notes: tuple[str, ...]) -> Refusal:
+    return Refusal(rule="no_effect", reason="; ".join(notes))
 
 
 def _properties(action: Action) -> list[Change]:
