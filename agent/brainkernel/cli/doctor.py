@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     ("sudo brainkernel doctor", "all checks"),
-    ("brainkernel doctor --protected", "what is never limited, whatever it is taken for"),
+    ("brainkernel doctor --protected", "what is never limited, whatever it is taken for, and by which rules"),
     ("""brainkernel doctor --json | jq -r '.checks[] | select(.state != "ok") | .name'""", "what is not well, for a program"),
 )
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
@@ -26,7 +26,11 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of doctor."""
-    parser.add_argument("--protected", action="store_true", help="list the programs and units that are never limited, and check nothing")
+    parser.add_argument(
+        "--protected",
+        action="store_true",
+        help="list the programs and units that are never limited and all rules that keep a limit from being set; check nothing",
+    )
     options.add_json(parser)
     options.add_config(parser)
     options.add_state_dir(parser)
@@ -58,13 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _list_protected(arguments: argparse.Namespace) -> int:
     from brainkernel.config import load  # noqa: PLC0415 # --help needs neither
-    from brainkernel.decide.safety import PROTECTED_EXES, PROTECTED_UNITS  # noqa: PLC0415
+    from brainkernel.decide.safety import ELSEWHERE, PROTECTED_EXES, PROTECTED_UNITS, RULES  # noqa: PLC0415
 
     safety = load(arguments.config).safety
     lists = {
         "programs": sorted({*PROTECTED_EXES, *safety.protected_exes}),
         "units": sorted({*PROTECTED_UNITS, *safety.protected_units}),
         "packages": sorted(safety.protected_packages),
+        "rules": [f"{name}: {why}" for name, why in ({rule.name: rule.why for rule in RULES} | ELSEWHERE).items()],
     }
     if arguments.json:
         terminal.print_json(lists)

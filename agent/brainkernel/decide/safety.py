@@ -1,7 +1,7 @@
 """What is never limited, as one table: each rule has a name, a reason for people, and a test. Pure.
 
-The rules are asked in order and the first that objects is shown; no verdict, policy or approval goes over them.
-What concerns the moment of writing (is this still the same process?) is checked where it is written, in `act`.
+The rules of `RULES` are asked in order and the first that objects is shown; no verdict, policy or approval goes over
+them. What others ask, who know the answer (is this still the same process, when it is written?), stands in `ELSEWHERE`.
 """
 
 from __future__ import annotations
@@ -176,6 +176,42 @@ RULES: tuple[SafetyRule, ...] = (
     SafetyRule("rate_limit", "a mistake of ours must stay small", _rate),
     SafetyRule("active_limit", "a mistake of ours must stay small", _count),
 )
+
+# What else keeps a limit from being set, by the name that its refusal has.
+ELSEWHERE: dict[str, str] = {
+    # decide, and what was learned
+    "immunity": "what a person works with, sees or hears is nudged by weight and never capped",
+    "confidence": "a guess is no reason to slow anybody",
+    "exam": "a language model proves what it knows before it may act",
+    "approval": "some limits are a person's to allow, and silence is a no",
+    "denied": "a person said no",
+    "undone": "a person who sets a program free means it",
+    "useless": "a limit that helped nobody costs its target for nothing",
+    "learned": "what was wrong for a program is likely wrong for those like it",
+    "debounce": "one decision about a process that hurts in its time, so that nothing flaps",
+    # act: the place
+    "cgroup_version": "without the unified hierarchy a limit reaches others, or nobody",
+    "sched_ext": "a scheduler of somebody's choice need not heed CPU limits",
+    "no_cgroup": "what we cannot see we cannot restore",
+    "container": "its runtime writes these cgroups itself",
+    "administrator_limit": "a limit that is there is somebody's word, and goes before ours",
+    "unit_type": "only services and scopes hold programs",
+    "service_manager": "who slows systemd cannot be released by it",
+    "inactive": "what is ending needs no limit",
+    "shell_with_terminal": "somebody types there",
+    "protected_inside": "what shares a unit with a protected program would slow it, too",
+    "too_many": "what cannot be put down completely cannot be undone",
+    "no_effect": "a limit that nobody feels is a risk for nothing",
+    # act: the moment of writing
+    "mode": "observe and pause write nothing",
+    "already_limited": "two limits on one thing cannot both be restored",
+    "foreign": "a value that somebody else set meanwhile is theirs",
+    "read_back": "a limit that cannot be seen is taken back",
+    "busy": "a harm that was judged long ago may be over",
+    "systemd": "what systemd does not do is not done past it",
+    "act": "what the host does not let us write is not tried by force",
+    "internal": "a fault of ours ends in no limit",
+}
 
 
 def immunity_of(category: Category, surroundings: Surroundings | None) -> str:
