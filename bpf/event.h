@@ -110,13 +110,14 @@ struct task_record {
 	__u64 run_delay_ns;	/* stood in a run queue, this thread */
 	__u64 cgroup_id;
 	__u64 rss_pages;	/* the kernel's estimate: its per-CPU parts are not summed up */
+	__u64 reaped_ns;	/* CPU time of children that ended and were waited for, and of theirs */
 	__u32 tgid;
 	__u32 pid;
 	__u32 parent_tgid;
 	__u32 uid;
 	char comm[COMM_BYTES];
 };
-_Static_assert(sizeof(struct task_record) == 72, "wire.py decodes 72 bytes");
+_Static_assert(sizeof(struct task_record) == 80, "wire.py decodes 80 bytes");
 
 /* Key of the gate: this file, started by that file, for this user. User space inserts, the kernel only counts. */
 struct identity {

@@ -181,6 +181,8 @@ struct signal_struct {
 	int group_exit_code;
 	struct tty_struct *tty;
 	unsigned long long sum_sched_runtime;
+	__u64 cutime;
+	__u64 cstime;
 	unsigned long maxrss;
 	struct list_head thread_head;
 };

@@ -62,6 +62,7 @@ int snapshot(struct bpf_iter__task *ctx)
 		r.run_delay_ns = task->sched_info.run_delay;
 	if (r.pid == r.tgid) {
 		r.cpu_ns += task->signal->sum_sched_runtime;
+		r.reaped_ns = task->signal->cutime + task->signal->cstime;
 		r.parent_tgid = task->real_parent->tgid;
 		r.uid = task->cred->uid.val;
 		r.cgroup_id = cgroup_id_of(task);

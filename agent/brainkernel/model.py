@@ -157,7 +157,8 @@ ProcessEvent = Exec | Exit | Fork | Suppressed
 class TaskSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One process in one snapshot of all tasks. Counters are since the start of the process.
 
-    `cpu_ns` sums all its threads, `run_delay_ns` is the time they stood in a run queue.
+    `cpu_ns` sums all its threads, `run_delay_ns` is the time they stood in a run queue, `reaped_ns` the CPU time of
+    children that ended and were waited for, with theirs.
     """
 
     key: ProcessKey
@@ -168,6 +169,7 @@ class TaskSample(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     run_delay_ns: int
     rss_bytes: int
     cgroup_id: int = 0
+    reaped_ns: int = 0
 
 
 class Category(enum.StrEnum):

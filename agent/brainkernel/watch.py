@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1_000_000_000
 IDLE_TICKS = 5
+_CHARGED_FROM = 0.1  # of the share of a CPU at which a target hurts
 BUSY_PCT = 1.0  # below it a process's share is not worth learning
 
 
@@ -108,7 +109,7 @@ class Watch:
         window = self._history.window(window_ns)
         if window is None:
             return
-        self.window = window
+        self.window = window = self._charged(window)
         p99_us = self._measure(window)
         limited = self._limited_in(window)
         culprits = culprits_of(window, self.config.symptoms, limited=limited, p99_us=p99_us)
@@ -181,6 +182,13 @@ class Watch:
     def limits_pending(self) -> int:
         """How many limits were proposed and not yet written."""
         return len(self._asked_for)
+
+    # Compilers that live for less than a window are hardly ever seen; whoever waits for them has used what they did.
+    # A shell that waits for its commands is no such program, nor is systemd.
+    def _charged(self, window: Window) -> Window:
+        enough_pct = self.config.symptoms.target_cpu_pct * _CHARGED_FROM
+        builders = {use.key for use in window.uses.values() if use.reaped_pct >= enough_pct and self._builds(use)}
+        return window.charged(builders) if builders else window
 
     def _measure(self, window: Window) -> float | None:
         self._figures.set(PRESSURE, window.pressure_pct / 100)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from brainkernel.clock import SimulatedClock
 from brainkernel.config import Config, Symptoms
@@ -220,6 +221,34 @@ def test_a_build_is_one_target_whatever_becomes_of_its_compilers(experience: Exp
     assert [decision.suspect.program.exe for decision in host.decided] == ["/usr/bin/make"]
     assert host.decided[0].symptom is not None
     assert host.decided[0].symptom.victims[0].comm == "mysqld"
+
+
+@dataclass
+class QuickBuilding(Building):
+    """The same, but no compiler is ever seen: each ends between two snapshots."""
+
+    waits: str = "make"  # who waits for them
+
+    def snapshot(self) -> Snapshot:
+        seen = super().snapshot()
+        tasks = {key: task for key, task in seen.tasks.items() if task.comm not in ("sh", "gcc", "cc1")}
+        busy = next(task for task in tasks.values() if task.comm == self.waits)
+        tasks[busy.key] = msgspec.structs.replace(busy, reaped_ns=int(self.hog_cpu_s * SECOND_NS))
+        return replace(seen, tasks=tasks)
+
+
+@pytest.mark.parametrize(("waits", "targets"), [("make", ["/usr/bin/make"]), ("bash", [])])
+def test_a_build_of_compilers_too_quick_to_be_seen_is_found_by_what_make_waited_for(
+    experience: Experience, waits: str, targets: list[str]
+) -> None:
+    """And a shell is not held to account for the commands that were typed into it."""
+    host = QuickBuilding(waits=waits)
+    names = {50: "bash", HOG: "make", VICTIM: "mysqld"}
+    watch = a_watch(host, experience, exe_of=lambda key: f"/usr/bin/{names[key.tgid]}")
+
+    host.pass_seconds(watch, 6, hurting=True)
+
+    assert [decision.suspect.program.exe for decision in host.decided] == targets
 
 
 def step_done(host: Host, watch: Watch, step: int) -> None:

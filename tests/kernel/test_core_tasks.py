@@ -27,6 +27,7 @@ BUSY = (
     "threading.Thread(target=burn, args=(0.3,), daemon=True).start()\n"
     "burn(0.3); print('burnt', flush=True); input()\n"
 )
+BURN = "import time\nend = time.thread_time() + 0.3\nwhile time.thread_time() < end: pass"
 
 
 def sample_of(witness: Witness, pid: int) -> TaskSample:
@@ -53,6 +54,25 @@ def test_task_snapshot_agrees_with_proc(watch: Callable[..., Witness]) -> None:
     assert (sample.comm, sample.ppid, sample.uid) == (name, ppid, uid)
     assert abs(sample.rss_bytes - rss) < 4 << 20  # the kernel's per-CPU parts of the counter: 32 pages each and kind
     assert sample.cgroup_id > 0
+
+
+def test_task_snapshot_tells_what_a_process_got_done_by_children_that_ended(watch: Callable[..., Witness]) -> None:
+    """Theirs, and that of their own children, as soon as they were waited for."""
+    witness = watch(run_queue=False)
+    grandchild = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {BURN!r}], check=True)"
+    parent = (
+        f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {grandchild!r}], check=True)\nprint('done', flush=True); input()"
+    )
+
+    with subprocess.Popen([sys.executable, "-c", parent], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        times = psutil.Process(process.pid).cpu_times()
+        sample = sample_of(witness, process.pid)
+        process.kill()
+
+    assert sample.reaped_ns >= 0.3e9
+    assert abs(sample.reaped_ns / 1e9 - times.children_user - times.children_system) < 0.05  # psutil counts in ticks of 10 ms
 
 
 def test_task_snapshot_lists_each_process_once_with_the_key_of_proc(watch: Callable[..., Witness]) -> None:

@@ -90,7 +90,9 @@ def a_standing(**changes: Any) -> Standing:
     return Standing(**(plain | changes))
 
 
-def a_task(tgid: int, comm: str, *, cpu_s: float = 0.0, wait_s: float = 0.0, ppid: int = 1, cgroup_id: int = 1) -> TaskSample:
+def a_task(
+    tgid: int, comm: str, *, cpu_s: float = 0.0, wait_s: float = 0.0, reaped_s: float = 0.0, ppid: int = 1, cgroup_id: int = 1
+) -> TaskSample:
     """One process in a snapshot; counters in seconds."""
     return TaskSample(
         key=ProcessKey(tgid, tgid * SECOND_NS),
@@ -101,4 +103,5 @@ def a_task(tgid: int, comm: str, *, cpu_s: float = 0.0, wait_s: float = 0.0, ppi
         run_delay_ns=int(wait_s * SECOND_NS),
         rss_bytes=1 << 20,
         cgroup_id=cgroup_id,
+        reaped_ns=int(reaped_s * SECOND_NS),
     )

@@ -38,4 +38,4 @@ def an_exec_record(
 
 def a_task_record(*, tgid: int = 100, pid: int | None = None, cpu_ns: int = 0, delay_ns: int = 0, pages: int = 0) -> bytes:
     """One struct task_record."""
-    return wire.TASK.struct.pack(50, cpu_ns, delay_ns, 40, pages, tgid, tgid if pid is None else pid, 1, 1000, b"worker")
+    return wire.TASK.struct.pack(50, cpu_ns, delay_ns, 40, pages, 0, tgid, tgid if pid is None else pid, 1, 1000, b"worker")

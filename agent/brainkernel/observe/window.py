@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from brainkernel.model import ProcessKey, TaskSample  # noqa: TC001 # part of what a reader sees in the types
@@ -35,6 +35,7 @@ class TaskUse:
     cgroup_id: int
     cpu_pct: float
     wait_pct: float
+    reaped_pct: float = 0.0  # what children used that ended within the window, and theirs
 
     @property
     def job(self) -> tuple[int, str]:
@@ -52,6 +53,11 @@ class Window:
     pressure_pct: float  # 0 where the kernel has no PSI
     run_queue: tuple[int, ...] | None  # counts of this window alone
     jobs: dict[tuple[int, str], list[TaskUse]] = field(default_factory=dict)
+
+    def charged(self, builders: Collection[ProcessKey]) -> Window:
+        """The same window, but these have used what their ended children did."""
+        uses = {key: replace(use, cpu_pct=use.cpu_pct + use.reaped_pct) if key in builders else use for key, use in self.uses.items()}
+        return replace(self, uses=uses, jobs=_jobs_of(uses.values()))
 
     @property
     def length_ns(self) -> int:
@@ -91,25 +97,49 @@ def window_of(first: Snapshot, last: Snapshot) -> Window:
     """
     length_ns = max(1, last.time_ns - first.time_ns)
     uses = {use.key: use for use in _uses(first, last, length_ns)}
-    jobs: dict[tuple[int, str], list[TaskUse]] = defaultdict(list)
-    for use in uses.values():
-        jobs[use.job].append(use)
     pressure = 0.0
     if first.pressure_total_us is not None and last.pressure_total_us is not None:
         pressure = 100 * max(0, last.pressure_total_us - first.pressure_total_us) * 1000 / length_ns
     queue = None
     if first.run_queue is not None and last.run_queue is not None:
         queue = tuple(max(0, b - a) for a, b in zip(first.run_queue, last.run_queue, strict=True))
-    return Window(start_ns=first.time_ns, end_ns=last.time_ns, uses=uses, pressure_pct=pressure, run_queue=queue, jobs=dict(jobs))
+    return Window(
+        start_ns=first.time_ns, end_ns=last.time_ns, uses=uses, pressure_pct=pressure, run_queue=queue, jobs=_jobs_of(uses.values())
+    )
+
+
+def _jobs_of(uses: Iterable[TaskUse]) -> dict[tuple[int, str], list[TaskUse]]:
+    jobs: dict[tuple[int, str], list[TaskUse]] = defaultdict(list)
+    for use in uses:
+        jobs[use.job].append(use)
+    return dict(jobs)
+
+
+# What was known of the ended at the first snapshot was used before the window. It reached the nearest ancestor that
+# lived on; where that is another than the one who waited (an orphan's), the difference is lost, and never negative.
+def _known_before(first: Snapshot, last: Snapshot) -> dict[int, int]:
+    by_pid = {task.key.tgid: task for task in first.tasks.values()}
+    known: dict[int, int] = defaultdict(int)
+    for key, task in first.tasks.items():
+        if key in last.tasks:
+            continue
+        above, seen = by_pid.get(task.ppid), 0
+        while above is not None and above.key not in last.tasks and seen < len(by_pid):
+            above, seen = by_pid.get(above.ppid), seen + 1
+        if above is not None:
+            known[above.key.tgid] += task.cpu_ns + task.reaped_ns
+    return known
 
 
 def _uses(first: Snapshot, last: Snapshot, length_ns: int) -> Iterable[TaskUse]:
+    known_before = _known_before(first, last)
     for key, task in last.tasks.items():
         if KTHREADD_PID in (task.ppid, key.tgid):
             continue
         earlier = first.tasks.get(key)
         cpu_ns = task.cpu_ns - (earlier.cpu_ns if earlier else 0)
         delay_ns = task.run_delay_ns - (earlier.run_delay_ns if earlier else 0)
+        reaped_ns = task.reaped_ns - (earlier.reaped_ns if earlier else 0) - known_before.get(key.tgid, 0)
         yield TaskUse(
             key=key,
             ppid=task.ppid,
@@ -118,6 +148,7 @@ def _uses(first: Snapshot, last: Snapshot, length_ns: int) -> Iterable[TaskUse]:
             cgroup_id=task.cgroup_id,
             cpu_pct=max(0.0, 100 * cpu_ns / length_ns),
             wait_pct=max(0.0, 100 * delay_ns / length_ns),
+            reaped_pct=max(0.0, 100 * reaped_ns / length_ns),
         )
 
 

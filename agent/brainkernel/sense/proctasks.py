@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Counted from the third field of /proc/PID/stat: proc(5).
-_PPID, _FLAGS, _UTIME, _STIME, _RSS = 1, 6, 11, 12, 21
+_PPID, _FLAGS, _UTIME, _STIME, _CUTIME, _CSTIME, _RSS = 1, 6, 11, 12, 13, 14, 21
 _PF_KTHREAD = 0x00200000  # include/linux/sched.h
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -45,6 +45,7 @@ def _read_task(folder: str) -> TaskSample | None:
         cpu_ns=(int(fields[_UTIME]) + int(fields[_STIME])) * CLOCK_TICK_NS,
         run_delay_ns=_read_run_delay_ns(folder),
         rss_bytes=int(fields[_RSS]) * _PAGE_BYTES,
+        reaped_ns=(int(fields[_CUTIME]) + int(fields[_CSTIME])) * CLOCK_TICK_NS,
     )
 
 

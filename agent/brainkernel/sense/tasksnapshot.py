@@ -55,4 +55,5 @@ class TaskSnapshots:
             run_delay_ns=delay_ns,
             rss_bytes=pages * self._page_bytes,
             cgroup_id=record.cgroup_id,
+            reaped_ns=record.reaped_ns,
         )

@@ -92,6 +92,7 @@ TASK = Layout(
     ("run_delay_ns", "Q"),
     ("cgroup_id", "Q"),
     ("rss_pages", "Q"),
+    ("reaped_ns", "Q"),
     ("tgid", "I"),
     ("pid", "I"),
     ("parent_tgid", "I"),
@@ -122,7 +123,7 @@ SETTINGS = Layout(
     ("all_events", "I"),
     ("abi", "I"),
 )
-ABI = 0x8CBF256F  # of bpf/event.h, as scripts/build-bpf writes it into what it makes
+ABI = 0x6BB68569  # of bpf/event.h, as scripts/build-bpf writes it into what it makes
 LAYOUTS = (FILE_ID, HEADER, ANCESTOR, EXEC, EXIT, FORK, TASK, IDENTITY, INVOCATION, KNOWN, BUCKET, FATES, COUNTERS, WAITS, SETTINGS)
 
 FAILURES = ("ring_full", "argv_fault", "filename_fault", "track", "bucket")  # enum failure, in its order
@@ -223,6 +224,7 @@ class TaskRecord(NamedTuple):
     run_delay_ns: int
     cgroup_id: int
     rss_pages: int
+    reaped_ns: int
     tgid: int
     pid: int
     parent_tgid: int

@@ -45,6 +45,43 @@ def test_window_counts_a_new_process_from_its_start_and_leaves_out_an_ended_one(
     assert window.uses[ProcessKey(HOG, HOG * SECOND_NS)].cpu_pct == 50.0
 
 
+MAKE, GCC, CC1 = 50, 51, 52
+
+
+def test_what_ended_children_used_is_their_parents_when_it_is_charged() -> None:
+    """Twenty compilers of a tenth of a second each, none of which is in two snapshots, are a whole CPU of make."""
+    before, after = a_snapshot(0, a_task(MAKE, "make", reaped_s=7)), a_snapshot(2, a_task(MAKE, "make", reaped_s=9))
+
+    window = window_of(before, after)
+    (make,) = window.charged({ProcessKey(MAKE, MAKE * SECOND_NS)}).uses.values()
+
+    assert [(use.cpu_pct, use.reaped_pct) for use in window.uses.values()] == [(0.0, 100.0)]
+    assert make.cpu_pct == 100.0
+    assert window.charged({make.key}).jobs[make.job] == [make]
+    assert window.charged(set()).uses == window.uses
+
+
+def test_what_a_child_used_before_the_window_is_not_its_parents_now() -> None:
+    """A compiler of a minute ends: make has not used that minute within two seconds, and what gcc had reaped comes along."""
+    before = a_snapshot(
+        0, a_task(MAKE, "make"), a_task(GCC, "gcc", cpu_s=1, reaped_s=20, ppid=MAKE), a_task(CC1, "cc1", cpu_s=60, ppid=GCC)
+    )
+    after = a_snapshot(2, a_task(MAKE, "make", reaped_s=82))
+
+    (make,) = window_of(before, after).uses.values()
+
+    assert make.reaped_pct == 50.0
+
+
+def test_an_orphans_time_is_never_negative() -> None:
+    """Its parent ended first, so that another one waits for it."""
+    before = a_snapshot(0, a_task(MAKE, "make"), a_task(CC1, "cc1", cpu_s=60, ppid=MAKE))
+
+    (make,) = window_of(before, a_snapshot(2, a_task(MAKE, "make"))).uses.values()
+
+    assert make.reaped_pct == 0.0
+
+
 def test_window_leaves_out_kernel_threads() -> None:
     """A kernel thread is neither culprit nor victim."""
     window = window_of(a_snapshot(0), a_snapshot(2, a_task(KTHREAD, "kworker/0:1", cpu_s=2.0, ppid=2), a_task(2, "kthreadd", ppid=0)))
