@@ -2,88 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import msgspec
 import pytest
-from brainkernel.clock import SimulatedClock
 from brainkernel.config import Config, Symptoms
-from brainkernel.gate.baseline import Baseline
 from brainkernel.learn.experience import Experience
-from brainkernel.metrics import Figures
-from brainkernel.model import Action, Decision, DecisionKind, Lesson, Limit, Outcome, ProcessKey, Route, Suspect, Symptom
-from brainkernel.observe.window import Snapshot, TaskUse
-from brainkernel.watch import Ports, Watch
-from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
+from brainkernel.model import Action, DecisionKind, Limit, ProcessKey, Route
+from support.nouns import SECOND_NS
+from support.watched import HOG_KEY, LADDER, VICTIM, Host, a_watch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-HOG, VICTIM = 100, 200
-LADDER = (Limit(cpu_weight=20), Limit(cpu_weight=0), Limit(cpu_quota_pct=20.0))
-HOG_KEY = ProcessKey(HOG, HOG * SECOND_NS)
-
-
-@dataclass
-class Host:
-    """A host of two processes whose counters the test moves; the fake of everything around the watch."""
-
-    clock: SimulatedClock = field(default_factory=lambda: SimulatedClock(1000 * SECOND_NS))
-    hog_cpu_s: float = 0.0
-    victim_wait_s: float = 0.0
-    pressure_s: float = 0.0
-    decided: list[Decision] = field(default_factory=list)
-    steps: list[tuple[int, Limit]] = field(default_factory=list)
-    renewed: list[tuple[int, int]] = field(default_factory=list)
-    released: list[tuple[int, str]] = field(default_factory=list)
-    throttled_us: int | None = None
-    outcomes: list[Outcome] = field(default_factory=list)
-    acts: bool = True
-    pressed: bool = True
-    snapshots: int = 0
-    lessons: list[Lesson] = field(default_factory=list)
-    kind: DecisionKind = DecisionKind.LIMIT
-    below: dict[str, set[int]] = field(default_factory=lambda: {"/system.slice/hog.service": {7}})
-
-    def snapshot(self) -> Snapshot:
-        self.snapshots += 1
-        tasks = (
-            a_task(HOG, "hog", cpu_s=self.hog_cpu_s, cgroup_id=7),
-            a_task(VICTIM, "mysqld", wait_s=self.victim_wait_s, cgroup_id=8),
-        )
-        return Snapshot(
-            time_ns=self.clock.boot_ns(), tasks={t.key: t for t in tasks}, pressure_total_us=int(self.pressure_s * 1e6), run_queue=None
-        )
-
-    def suspect_of(self, use: TaskUse) -> Suspect | None:
-        assert use.comm == "hog", f"only the hog hurts, not {use.comm}"
-        return a_suspect("/opt/batch/hog", key=use.key)
-
-    def decide(self, suspect: Suspect, symptom: Symptom) -> Decision:
-        decision = Decision(
-            id=len(self.decided) + 1, time_ns=0, suspect=suspect, verdict=a_verdict(), kind=self.kind, reason="hurts",
-            symptom=symptom, limit=LADDER[0] if self.acts else None, ladder=LADDER if self.acts else (), acts=self.acts,
-        )  # fmt: skip
-        self.decided.append(decision)
-        return decision
-
-    def step(self, action_id: int, limit: Limit, expires_ns: int) -> None:
-        self.steps.append((action_id, limit))
-
-    def renew(self, action_id: int, expires_ns: int) -> None:
-        self.renewed.append((action_id, expires_ns))
-
-    def release(self, action_id: int, why: str) -> None:
-        self.released.append((action_id, why))
-
-    def pass_seconds(self, watch: Watch, seconds: int, *, hurting: bool) -> None:
-        for _ in range(seconds):
-            self.clock.advance_to(self.clock.boot_ns() + SECOND_NS)
-            self.hog_cpu_s += 1.0 if hurting else 0.2
-            self.victim_wait_s += 0.5 if hurting else 0.0
-            self.pressure_s += 0.6 if hurting else 0.0
-            watch.tick()
+    from brainkernel.watch import Watch
 
 
 @pytest.fixture
@@ -94,26 +24,6 @@ def host() -> Host:
 @pytest.fixture
 def experience() -> Experience:
     return Experience()
-
-
-def a_watch(host: Host, experience: Experience, *, exe_of: Callable[[ProcessKey], str]) -> Watch:
-    ports = Ports(
-        snapshot=host.snapshot,
-        pressed=lambda: host.pressed,
-        exe_of=exe_of,
-        suspect_of=host.suspect_of,
-        builds=lambda use: use.comm in ("make", "gcc", "cc1"),
-        decide=host.decide,
-        run_queue_us=lambda _counts: None,
-        check_interval_s=lambda: 30.0,
-        policy_of=lambda _suspect: Config().policy,
-        limits=host,
-        cgroups_within=lambda path: host.below[path],
-        throttled_us=lambda _action: host.throttled_us,
-        learn=host.lessons.append,
-        report_outcome=lambda _decision, outcome: host.outcomes.append(outcome),
-    )
-    return Watch(config=Config(), clock=host.clock, baseline=Baseline(), experience=experience, figures=Figures(), ports=ports)
 
 
 @pytest.fixture
@@ -180,75 +90,6 @@ def test_watch_steps_up_while_the_limit_does_not_help(host: Host, watch: Watch) 
     host.pass_seconds(watch, 4, hurting=True)
 
     assert host.steps == [(1, LADDER[1])]
-
-
-@dataclass
-class Building(Host):
-    """A login in which make runs compilers that live for two seconds each, beside the victim; `runs` is who is above make."""
-
-    above: str = "bash"
-
-    def snapshot(self) -> Snapshot:
-        self.snapshots += 1
-        number = 1000 + int(self.clock.boot_ns() // (2 * SECOND_NS))
-        born_s = float(2 * (number - 1000))
-        used_s = min(1.9, self.clock.boot_ns() / SECOND_NS - born_s + 0.9)
-        tasks = (
-            a_task(50, self.above, cgroup_id=7),
-            a_task(HOG, "make", ppid=50, cgroup_id=7),
-            a_task(101, "sh", ppid=HOG, cgroup_id=7),
-            a_task(102, "gcc", ppid=101, cgroup_id=7),
-            a_task(number, "cc1", ppid=102, cpu_s=used_s, cgroup_id=7),
-            a_task(VICTIM, "mysqld", wait_s=self.victim_wait_s, cgroup_id=8),
-        )
-        return Snapshot(
-            time_ns=self.clock.boot_ns(), tasks={t.key: t for t in tasks}, pressure_total_us=int(self.pressure_s * 1e6), run_queue=None
-        )
-
-    def suspect_of(self, use: TaskUse) -> Suspect | None:
-        return a_suspect(f"/usr/bin/{use.comm}", key=use.key)
-
-
-@pytest.mark.parametrize("above", ["bash", "sshd", "systemd"])
-def test_a_build_is_one_target_whatever_becomes_of_its_compilers(experience: Experience, above: str) -> None:
-    """The limit goes to make, through the shells of its recipes and past none above it; no compiler is a target of its own."""
-    host = Building(above=above)
-    names = {50: above, HOG: "make", 101: "sh", 102: "gcc", VICTIM: "mysqld"}
-    watch = a_watch(host, experience, exe_of=lambda key: f"/usr/bin/{names.get(key.tgid, 'cc1')}")
-
-    host.pass_seconds(watch, 10, hurting=True)
-
-    assert [decision.suspect.program.exe for decision in host.decided] == ["/usr/bin/make"]
-    assert host.decided[0].symptom is not None
-    assert host.decided[0].symptom.victims[0].comm == "mysqld"
-
-
-@dataclass
-class QuickBuilding(Building):
-    """The same, but no compiler is ever seen: each ends between two snapshots."""
-
-    waits: str = "make"  # who waits for them
-
-    def snapshot(self) -> Snapshot:
-        seen = super().snapshot()
-        tasks = {key: task for key, task in seen.tasks.items() if task.comm not in ("sh", "gcc", "cc1")}
-        busy = next(task for task in tasks.values() if task.comm == self.waits)
-        tasks[busy.key] = msgspec.structs.replace(busy, reaped_ns=int(self.hog_cpu_s * SECOND_NS))
-        return replace(seen, tasks=tasks)
-
-
-@pytest.mark.parametrize(("waits", "targets"), [("make", ["/usr/bin/make"]), ("bash", [])])
-def test_a_build_of_compilers_too_quick_to_be_seen_is_found_by_what_make_waited_for(
-    experience: Experience, waits: str, targets: list[str]
-) -> None:
-    """And a shell is not held to account for the commands that were typed into it."""
-    host = QuickBuilding(waits=waits)
-    names = {50: "bash", HOG: "make", VICTIM: "mysqld"}
-    watch = a_watch(host, experience, exe_of=lambda key: f"/usr/bin/{names[key.tgid]}")
-
-    host.pass_seconds(watch, 6, hurting=True)
-
-    assert [decision.suspect.program.exe for decision in host.decided] == targets
 
 
 def step_done(host: Host, watch: Watch, step: int) -> None:
