@@ -49,5 +49,11 @@ class StoreError(BrainKernelError):
     """The database cannot be used and could not be replaced."""
 
 
+class NewerStateError(StoreError):
+    """The database is of a newer version. Its service must not be tried again and again: that would end the same way."""
+
+    exit_code = 2
+
+
 class ActError(BrainKernelError):
     """A limit could not be applied, read back or undone. Never leaves `act`: it becomes a refusal or a retry."""

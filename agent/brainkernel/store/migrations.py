@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from brainkernel.errors import StoreError
+from brainkernel.errors import NewerStateError
 
 if TYPE_CHECKING:
     import sqlite3
@@ -179,7 +179,7 @@ def version_of(connection: sqlite3.Connection) -> int:
 def migrate(connection: sqlite3.Connection, to: int = SCHEMA_VERSION) -> int:
     """Bring the schema to version `to`, each step in a transaction of its own; returns the version it had.
 
-    Raises StoreError for a database of a newer version, which is left untouched.
+    Raises NewerStateError for a database of a newer version, which is left untouched.
     """
     had = version_of(connection)
     if had > SCHEMA_VERSION:
@@ -187,7 +187,7 @@ def migrate(connection: sqlite3.Connection, to: int = SCHEMA_VERSION) -> int:
             f"the state database has schema version {had}, this brainkernel knows versions up to {SCHEMA_VERSION}: "
             "install the newer brainkernel again, or move the file away to start with an empty one"
         )
-        raise StoreError(msg)
+        raise NewerStateError(msg)
     for version in range(had + 1, to + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from brainkernel.clock import SimulatedClock
-from brainkernel.errors import StoreError
+from brainkernel.errors import NewerStateError, StoreError
 from brainkernel.model import DecisionKind, Feedback, Identity
 from brainkernel.store import Database, Habit
 from brainkernel.store.files import ASIDE_KEPT, FILE_NAME
@@ -71,8 +71,9 @@ def test_newer_schema_is_refused_and_left_untouched(tmp_path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 3}")
     connection.close()
 
-    with pytest.raises(StoreError, match=rf"version {SCHEMA_VERSION + 3}.*up to {SCHEMA_VERSION}"), opened(tmp_path):
+    with pytest.raises(NewerStateError, match=rf"version {SCHEMA_VERSION + 3}.*up to {SCHEMA_VERSION}") as refused, opened(tmp_path):
         pass
+    assert refused.value.exit_code == 2  # the service is not started again: its unit says so
 
     connection = sqlite3.connect(tmp_path / FILE_NAME)
     assert connection.execute("SELECT count(*) FROM future").fetchone() == (0,)
