@@ -249,8 +249,8 @@ class Alerting(Report):
         # Returns the messages made, by id, with their channels.
         rule, sent = alert.rule, {}
         self._figures.add(metrics.ALERTS, rule.name, alert.state.value)
-        if rule.condition is not None and alert.state is not State.TEST:
-            self._figures.set(metrics.ALERT_FIRING, float(alert.state is State.FIRING), rule.name)
+        if (rule.condition is not None or rule.lasts_ns is not None) and alert.state is not State.TEST:
+            self._figures.set(metrics.ALERT_FIRING, float(alert.state is not State.RESOLVED), rule.name)
         for action in rule.actions:
             if action is ActionName.LOG_ALERT:
                 self._log(alert)

@@ -100,7 +100,7 @@ GPU_MEMORY = _gauge("gpu_memory_bytes", "Memory of a GPU: total, used.", "card",
 CPU_SECONDS = _counter("process_cpu_seconds", "CPU time that a process of ours used.", "process")
 STATE_BYTES = _gauge("state_bytes", "Size of a file in the state directory.", "file")
 STRATEGY = _gauge("strategy_info", "1 for the strategy in force.", "strategy")
-STRATEGY_CHANGES = _counter("strategy_changes", "Changes of the strategy, by the rules or forced.", "to", "by")
+STRATEGY_CHANGES = _counter("strategy_changes", "Changes of the strategy, by the rules, by an alert, or forced by a person.", "to", "by")
 FEEDBACK = _counter("feedback", "Words of people about decisions.", "word")
 VERSION = _gauge("version", "Number of the version of policy, rules and models in force; 0: none can be kept.")
 LEARNING_WORDS = _gauge("learning_words", "Words that a model can learn from.", "task")
@@ -110,7 +110,7 @@ DRIFTS = _counter("drifts", "Times that a model's mistakes became more than they
 TRACES = _counter("traces", "Decisions as OpenTelemetry traces, by what became of them.", "result")
 
 ALERTS = _counter("alerts", "Changes of alerts by rule and what they say: firing, resolved, event, test.", "rule", "state")
-ALERT_FIRING = _gauge("alert_firing", "1 while the condition of this rule holds.", "rule")
+ALERT_FIRING = _gauge("alert_firing", "1 while this rule fires: its condition holds, or what its event made the agent do lasts.", "rule")
 ALERT_ACTIONS = _counter("alert_actions", "Actions that alerts asked for, by what became of them.", "action", "result")
 ALERT_MESSAGES = _counter("alert_messages", "Notifications by channel and what became of them.", "channel", "result")
 

@@ -318,11 +318,12 @@ def test_local_models_alone_are_asked_while_an_alert_fires(tmp_path: Path) -> No
 def test_event_that_made_the_agent_act_ends_after_its_time(tmp_path: Path) -> None:
     """It lasts from the latest event on, then all is as before, which is told; the next event acts anew."""
     with a_host(tmp_path, LIMITED.format(actions="notify_webhook, switch_to_conservative_mode", cooldown="1s")) as host:
-        found = []
+        found, firing = [], host.whole.figures.by_labels(metrics.ALERT_FIRING)
         for seconds in (30, 50):
             host.begin()
             host.live(seconds)
             found.append(host.strategy)
+            firing |= host.whole.figures.by_labels(metrics.ALERT_FIRING)
         host.world.processes.clear()
         host.live(70)
         found.append(host.strategy)
@@ -332,6 +333,7 @@ def test_event_that_made_the_agent_act_ends_after_its_time(tmp_path: Path) -> No
         found.append(host.strategy)
 
     assert found == ["conservative", "conservative", "balanced", "conservative"]
+    assert firing == {("seen",): 1}
     assert (told[0], told[-1], told.count("seen resolved")) == ("seen event", "seen resolved", 1)
 
 
