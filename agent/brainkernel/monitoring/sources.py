@@ -162,6 +162,7 @@ class Sampler:
     claims: Callable[[], Figures | None] = lambda: None  # of the gateway, while it is there
     _totals: dict[str, float] = field(default_factory=dict)
     _counts: dict[str, Sequence[int]] = field(default_factory=dict)  # of histograms, by source
+    _claimed: bool = False  # the last time there were claims
     _sampled_ns: int | None = None
     _names: dict[str, dict[Labels, str | None]] = field(default_factory=dict)
 
@@ -173,6 +174,7 @@ class Sampler:
         found: dict[str, float] = {}
         claims = self.claims()
         strange: set[str] = set()
+        is_strange, self._claimed = not self._claimed, claims is not None
         for source in SOURCES:
             if (figures := claims if source.claimed else self.figures) is None:
                 continue
@@ -182,11 +184,11 @@ class Sampler:
             into = totals if source.metric.kind is MetricKind.COUNTER else found
             for name, value in self._values(source, figures.by_labels(source.metric)):
                 into[name] = into.get(name, 0.0) + value * source.scale
-                if source.claimed and name not in self._totals:
+                if source.claimed and is_strange and name not in self._totals:
                     strange.add(name)
         if elapsed_s > 0:
             for name in totals.keys() - strange:
-                # A counter that began later began at zero, but the gateway's had begun before; one that fell was begun anew.
+                # A counter that began later began at zero; those that a gateway comes with had begun before; one that fell was begun anew.
                 found[name] = max(0.0, totals[name] - self._totals.get(name, 0.0)) / elapsed_s
         self._totals = totals
         return found

@@ -62,6 +62,19 @@ def test_use_of_a_gateway_that_ran_before_makes_no_spike() -> None:
     assert "gateway_memory_bytes" not in gone
 
 
+def test_first_call_of_a_gateway_that_is_known_counts() -> None:
+    """It was there a moment ago without any: what it has now is of this moment. Of a newcomer nobody knows."""
+    said: list[GatewayUse] = [use_of(Figures())]
+    sampler = Sampler(Figures(), lambda: claims_of(said[-1]))
+    sampler.sample(0)
+    sampler.sample(SECOND)
+    said.append(use_of(counted(2)))
+
+    found = sampler.sample(2 * SECOND)
+
+    assert (found["llm_calls_per_s.gateway.ok"], found["llm_tokens_per_s.gateway.in"]) == (4, 400)
+
+
 def test_use_names_every_cause_there_is_and_no_other() -> None:
     """A gateway that lies cannot fill the store with names of its own."""
     kind: type[FromGateway] = FromGateway  # type: ignore[assignment] # the union as a schema
