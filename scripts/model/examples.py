@@ -8,7 +8,7 @@ usually started; `NOISE` of the uses come from another kind's table or say nothi
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -76,6 +76,13 @@ USES: dict[Category, tuple[Use, ...]] = {
     ),
 }  # fmt: skip
 SILENT: Use = ((), "", 0, "")
+# Where a command line that may be an attack, or an administrator's, is typed or run.
+PLACES: tuple[Use, ...] = (
+    (TERMINAL, VTE, 1000, HOME), (("/usr/bin/sudo", *TERMINAL), VTE, 0, HOME), (LOGIN, SESSION, 1001, "/home/bob"), (LOGIN, "/user.slice/user-0.slice/session-4.scope", 0, "/root"),
+    (CRON, "/system.slice/cron.service", 0, "/root"), (MAKE, SESSION, 1000, SOURCE), (RUNNER, "/system.slice/actions-runner.service", 1001, "/opt/actions-runner/_work/shop/shop"),
+    (("/usr/bin/bash", *SHIM), DOCKER, 0, "/"), (MANAGER, "/system.slice/shop.service", 0, "/"), (("/usr/bin/dash", "/usr/sbin/apache2", *MANAGER), "/system.slice/apache2.service", 33, "/var/www/html"),
+)  # fmt: skip
+ELSEWHERE = 4  # of them are drawn for each
 
 ARGUMENTS: dict[Category, tuple[str, ...]] = {
     Category.INTERACTIVE: ("", "", "report.odt", "/home/alice/Pictures/a.jpg", "--new-window", "--fullscreen", "-f notes.txt", "--profile default", "https://example.org/", "%U"),
@@ -207,11 +214,27 @@ def of_rules() -> Iterator[Example]:
     for file in sorted(SHIPPED_RULES.glob("*.yaml")):
         for rule in yaml.safe_load(file.read_text(encoding="utf-8")).get("rules", ()):
             category = Category(rule["category"])
-            for record in rule.get("must_match", ()):
-                yield Example(suspect(*record_of(record, rule["id"])), category, part_of(repr(record)), 3.0)
+            for record in rule.get("must_match", ()) if category is not Category.UNKNOWN else ():
+                yield from elsewhere(Example(suspect(*record_of(record, rule["id"])), category, part_of(repr(record)), 3.0))
             if category is Category.SUSPICIOUS:
                 for record in rule.get("must_not_match", ()):
-                    yield Example(suspect(*record_of(record, rule["id"])), HARMLESS, part_of(repr(record)), 3.0)
+                    yield from elsewhere(Example(suspect(*record_of(record, rule["id"])), HARMLESS, part_of(repr(record)), 3.0))
+
+
+def elsewhere(example: Example) -> Iterator[Example]:
+    """Give an example, and where it is about suspicion also in other places: what is typed there is not what makes it one.
+
+    Attacks are written down as root's, or as a web server's, and harmless commands as a person's. Learned from these alone, whatever
+    root does looks like an attack.
+    """
+    yield example
+    if example.label not in (Category.SUSPICIOUS, HARMLESS):
+        return
+    program = example.suspect.program
+    draw = random.Random(crc32(repr(program.argv).encode()))  # noqa: S311 # reproducible, not secret
+    for parents, cgroup, uid, cwd in draw.sample(PLACES, ELSEWHERE):
+        moved = replace(program, parents=parents, cgroup=cgroup, uid=uid, cwd=cwd)
+        yield replace(example, suspect=suspect(moved, example.suspect.evidence), weight=example.weight / ELSEWHERE)
 
 
 def is_held_out(record: dict[str, Any]) -> bool:

@@ -74,7 +74,8 @@ def rows_of(knowledge: Knowledge, labelled: Path) -> list[Row]:
     found = [e for path, package, c in examples.programs_of(knowledge) for e in examples.invented(path, package, c, USES_OF[c])]
     found += examples.vendors_own()
     found += examples.of_rules()
-    found += [example for _, example in examples.labelled(labelled) if example.part != examples.HELD_OUT]
+    for _, example in examples.labelled(labelled):
+        found += examples.elsewhere(example) if example.part != examples.HELD_OUT else ()
     return [row_of(e, knowledge) for e in found]
 
 
