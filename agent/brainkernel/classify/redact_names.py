@@ -60,7 +60,27 @@ _CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|blake\w{1,3})[:-]", re.IGNORECASE)
 LOGIN_NAME = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd)$")
 LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s:].{2,256}")
 _PLAIN_SIGNS = re.compile(r"[-_./:,@=]")  # of names, versions and paths
-_BASE64_WORD = re.compile(r"(?:base64:)?[A-Za-z0-9+/_-]{32,256}={0,2}")
+_BASE64_WORD = re.compile(r"(?:base64:)?[A-Za-z0-9+/_-]{22,256}={0,2}")
+_FILE_IN_BASE64 = (
+    "iVBORw0KGgo",
+    "/9j/",
+    "R0lGOD",
+    "PHN2Zy",
+    "UklGR",
+    "H4sI",
+    "UEsDB",
+    "JVBERi",
+    "AAABAA",
+    "PD94bWw",
+    "f0VMR",
+)  # pictures, archives, programs
+_STRONG_PASSWORD = re.compile(
+    r"(?=[^A-Z]{0,39}[A-Z])(?=[^a-z]{0,39}[a-z])(?=[^0-9]{0,39}[0-9])(?=[^!#$%&^]{0,39}[!#$%&^])[A-Za-z0-9!#&^][A-Za-z0-9!#$%&^~_.:+@*?-]{7,39}"
+)
+# What has all four kinds of characters and is none: Class#method1, Outer$Inner1, HEAD^1, a#12, %20, strftime, s#x#y#.
+_NO_PASSWORD = re.compile(
+    r"[\w.:-]+[#$^][A-Za-z_]?\w*|.*%(?:[0-9A-F]{2}|[A-Za-z]\b).*|s#.*#.*#\w?|[\w.:-]+%[\w.-]+|[\w.-]+&[\w.-]+|.*:\d+.*"
+)
 _READABLE = re.compile(r"[a-z]{7}|[A-Z]{9}|\d{9}|[0-9a-f]{12}|(?:[-_].*){5}|(.)\1{4}")  # words and numbers that a person joined
 _COUNT = re.compile(r"\d{1,9}(?:\.\d+)?[kKmMgG]?|0x[0-9a-fA-F]{1,4}")
 
@@ -104,7 +124,7 @@ def is_secret(name: str, value: str) -> bool:
         return False
     if strength == 1:
         return looks_random(value) or looks_chosen(value) or bool(LOGIN_NAME.search(name) and LOGIN.fullmatch(value))
-    words = [w.lower() for w in _WORD.findall(name)]
+    words = [w.lower() for w in _WORD.findall(name[-160:])]
     if words == ["pass"]:
         return value not in ("1", "2", "3")  # of an encoder
     return not (words[-1] == "token" and _COUNT.fullmatch(value))
@@ -115,7 +135,7 @@ def is_reference(value: str) -> bool:
     bare = value.strip("\"'\\ ")
     return (
         not bare
-        or bare in ("-", "--", "!", "!!", "*")
+        or bare in ("-", "--", "!", "!!", "*", "<")
         or bare.startswith(REDACTED)
         or bare.lower() in _REFERENCE_WORDS
         or (
@@ -150,15 +170,25 @@ def looks_chosen(value: str) -> bool:
     return 8 <= len(bare) <= 64 and enough and not any(c.isspace() for c in bare)  # noqa: PLR2004
 
 
+def is_bare_secret(word: str) -> bool:
+    """Whether a whole argument is a secret by its look alone, whatever stands before it."""
+    return is_bare_key(word) or bool(_STRONG_PASSWORD.fullmatch(word) and not _NO_PASSWORD.fullmatch(word))
+
+
 def is_bare_key(word: str) -> bool:
-    """Whether a whole argument is a key by its entropy alone: base64 of 24 bytes and more. Digests and ids are not: they are hexadecimal."""
-    if not _BASE64_WORD.fullmatch(word) or word.startswith(("AAAA", "/", "--")) or _READABLE.search(word):
+    """Whether a whole argument is a key by its entropy alone: base64 of 16 bytes and more. Digests and ids are not: they are hexadecimal."""
+    if (
+        not _BASE64_WORD.fullmatch(word)
+        or word.startswith(("AAAA", "/", "--", *_FILE_IN_BASE64))
+        or _CHECKSUM.match(word)
+        or _READABLE.search(word)
+    ):
         return False
     body = word.rstrip("=")
     kinds = {_kind(c) for c in body}
     return (
         {0, 1, 2} <= kinds
-        and len(set(body)) >= 18  # noqa: PLR2004 # of 64, by chance some 25
+        and len(set(body)) >= min(18, len(body) * 2 // 3)  # of 64, by chance some 25 in 32
         and sum(c.isdigit() for c in body) >= 3  # noqa: PLR2004
         and sum(_kind(a) != _kind(b) for a, b in pairwise(body)) >= len(body) / 3
     )

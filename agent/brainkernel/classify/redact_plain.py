@@ -6,7 +6,7 @@ import re
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_reference, is_secret, strength_of
+from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_reference, is_secret, looks_chosen, looks_random, strength_of
 from brainkernel.classify.redact_options import login_by
 from brainkernel.classify.redact_text import without_secrets
 
@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 _PATH = re.compile(r"/(?!/)|~|\./|\.\./")
 _NAMED_LOGIN = re.compile(r"(?:username|user|role|role_id|mount|path|login|name)=")
-_SETS_PASSWORD = re.compile(r"(?i)(?:set|change|reset|update)[-_.]?(?:user[-_.]?)?(?:password|passwd|pw)$")
+_SETS_PASSWORD = re.compile(r"(?i)(?:set|change|reset|update|user|account)[-_.:]?(?:user[-_.]?)?(?:password|passwd|pw|pass)$")
+_SETS_KEY = re.compile(
+    r"(?i)(?:set|change|update|add|save|store)[-_.:]?(?:api|auth|access|license|user)?[-_.]?(?:key|token|secret|licen[sc]e)$"
+)
+_VALUES = frozenset("--value --secret-value --data --body --content --plaintext --literal --string-value --env --text".split())
+_UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SETTERS = frozenset(("set", "config", "configure", "config:set", "set-env", "setenv"))
 
 
@@ -120,9 +125,43 @@ def _settings(run: Run, plain: list[int]) -> None:
     setter = next((n for n, i in enumerate(plain) if _SETS_PASSWORD.search(run.words[i])), len(plain))
     if len(plain) > setter + 2 and not is_reference(run.words[plain[-1]]):  # who, and the password
         run.put(plain[-1], REDACTED)
+    _after_a_telling_word(run, plain)
     seen_setter = run.program in _SETTERS
     for key, index in pairwise(plain):
         seen_setter = seen_setter or run.words[key] in _SETTERS
         name = run.words[key]
         if seen_setter and "=" not in name and not _PATH.match(name) and strength_of(name) == CERTAIN and is_secret(name, run.words[index]):
             run.put(index, REDACTED)
+
+
+# "secret put NAME --value SECRET", "setapikey SECRET", "token add SECRET": of whatever program, a word of the command says what it is about.
+def _after_a_telling_word(run: Run, plain: list[int]) -> None:
+    telling = next((n for n, i in enumerate(plain) if _is_telling(run, i)), None)
+    if telling is not None:
+        for index in plain[telling + 1 :]:
+            word = run.words[index]
+            shaped = looks_random(word) or looks_chosen(word) or _UUID.fullmatch(word)
+            if (
+                index not in run.done
+                and shaped
+                and "=" not in word.rstrip("=")
+                and not _PATH.match(word)
+                and run.words[index - 1] != "peer"
+            ):
+                run.put(index, REDACTED)
+        for index in range(plain[telling] + 1, run.end):
+            option, equals, value = run.words[index].partition("=")
+            if option not in _VALUES or index in run.done:
+                continue
+            if equals and not is_reference(value):
+                run.put(index, f"{option}={REDACTED}")
+            elif not equals and index + 1 < run.end and "=" not in run.words[index + 1] and not is_reference(run.words[index + 1]):
+                run.put(index + 1, REDACTED)
+    key = next((n for n, i in enumerate(plain) if _SETS_KEY.search(run.words[i]) and not _PATH.match(run.words[i])), len(plain))
+    if len(plain) == key + 2 and not is_reference(run.words[plain[-1]]):
+        run.put(plain[-1], REDACTED)
+
+
+def _is_telling(run: Run, index: int) -> bool:
+    word = run.words[index]
+    return strength_of(word) == CERTAIN and not _PATH.match(word) and not run.words[index - 1].startswith("-")

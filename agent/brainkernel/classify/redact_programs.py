@@ -160,6 +160,21 @@ qemu-system-x86_64 qemu-system-aarch64 qemu-img qemu-nbd kvm qemu | literal_data
 anydesk rustdesk teamviewer | after passwd:1 --password:1 --set-password:1
 pwsh powershell | value -Password
 kpasswd kinit | value --password
+drush | after upwd:2
+splunk | colon -auth | value -password
+mcrcon rcon rcon-cli rconclt | value -p -P
+ss-local ss-server ss-redir ss-tunnel sslocal ssserver ssmanager shadowsocks-libev | value -k
+prosodyctl | after register:3
+ejabberdctl | after register:3 change_password:3 check_password:3
+turnadmin | value -p
+upscmd upsrw | value -p
+check_mysql check_mysql_query check_pgsql check_ldap check_http check_snmp check_imap check_mssql check_oracle check_ftp | value -p@check_mysql -p@check_mysql_query -p@check_pgsql -P@check_ldap -C@check_snmp -p@check_mssql | colon -a@check_http
+net-snmp-create-v3-user net-snmp-config | value -A -X -a -x
+deluge-console | after connect:3
+jboss-cli.sh jboss-cli kcadm.sh asadmin wlst.sh | value -p@jboss-cli -p@jboss-cli.sh --password
+mullvad | after login:1 create:1@account
+sipsak | value -a
+calibredb calibre-server | value --password
 """
 
 # Programs that run the words after them: their own options and their operands come first.

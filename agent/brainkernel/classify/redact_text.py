@@ -31,8 +31,8 @@ _HEADER = re.compile(r"(?P<keep>(?<!\w)(?P<name>[A-Za-z][\w-]{1,60}):[ \t]?)(?P<
 
 _SQL = re.compile(
     r"(?P<keep>(?i:identified\s{1,3}(?:with\s{1,3}\S{1,64}\s{1,3})?(?:by|as)(?:\s{1,3}password)?|(?:encrypted\s{1,3}|set\s{1,3})?password(?:\s{0,3}(?:to|for\s{1,3}\S{1,128}\s{0,3}=|=))?|"
-    r"require\s?pass|pwdcompare|user_pass|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
-    r"(?P<quote>\\{0,3}['\"])(?P<secret>(?:[^'\"\\]|\\(?!['\"])|'')++)(?P<end>\\{0,3}['\"])"
+    r"require\s?pass|pwdcompare|user_pass|pragma\s{1,3}(?:hex)?(?:re)?key|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
+    r"(?P<quote>N?\\{0,3}['\"])(?P<secret>(?:[^'\"\\]|\\(?!['\"])|'')++)(?P<end>\\{0,3}['\"])"
 )
 # The last argument of a call that logs in: after a user, or after an address and a user.
 _CALL = re.compile(
@@ -44,13 +44,13 @@ _HASHES = re.compile(  # Hash::make('SECRET'), create_superuser('name', 'mail', 
     r"(?P<secret>[^\"'\\]{1,256})(?=\\{0,3}[\"']\s{0,3}[),])"
 )
 _NETRC = re.compile(
-    r"(?P<keep>(?i:(?:login|user(?:name)?|machine|ssid|identity)\s{1,3}\S{1,128}\s{1,3}(?:\S{1,40}\s{1,3}){0,2}(?:password|passwd|psk)\s{1,3}))(?P<secret>\S{1,256})"
+    r"(?P<keep>(?i:(?:login|user(?:name)?|machine|ssid|identity)\s{1,3}\S{1,128}\s{1,3}(?:\S{1,40}\s{1,3}){0,2}(?:password|passwd|pass|pwd|psk)\s{1,3}))(?P<secret>\S{1,256})"
 )
 _PGPASS = re.compile(r"(?P<keep>(?<![\w.*-])[\w.*-]{1,253}:(?:\d{2,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:)(?P<secret>[^\s\"']{1,256})")
 _EXPECT = re.compile(
     r"(?P<keep>(?i:assw(?:or|d)\w{0,3}|passphrase)[^\n]{0,40}?send(?:_user)?\s{1,3}(?:--\s{1,3})?\\{0,3}[\"'{]?)(?P<secret>[^\"'\\}]{1,256})"
 )
-_WPA = re.compile(r"(?P<keep>\bpsk=\\{0,3}[\"']?)(?P<secret>[^\"'\\\s]{8,64})")
+_WPA = re.compile(r"(?P<keep>\bwpa-p(?:wd|sk)\\{0,3}[\"']?[,:]\\{0,3}[\"']?)(?P<secret>[^\"'\\\s:]{1,64})")  # of wireshark
 _WIFI = re.compile(r"(?P<keep>WIFI:(?:[A-OQ-Z]:[^;]{0,64};){0,4}P:)(?P<secret>(?:[^;\\]|\\.){1,128})")
 _SHADOW_HASH = re.compile(
     r"(?<![\w$])\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|argon2(?:id|i|d)|pbkdf2[\w-]{0,20}|scrypt|sha1|md5)\$[\w./$,=+-]{8,256}"
@@ -119,7 +119,9 @@ def _without_phrases(text: str) -> str:
         text = _CALL.sub(_keep_and_redact, text)
         text = _HASHES.sub(_keep_and_redact, text)
         text = _SQL.sub(lambda m: m[0] if is_reference(m["secret"]) else f"{m['keep']}{m['quote']}{REDACTED}{m['end']}", text)
-    if "ass" in low or "psk" in low:
+    if "wpa-p" in low:
+        text = _WPA.sub(_keep_and_redact, text)
+    if "ass" in low or "psk" in low or "pwd" in low:
         text = _NETRC.sub(_keep_and_redact, text)
         text = _EXPECT.sub(_keep_and_redact, text)
         if "pgpass" in low:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from brainkernel.classify.redact_names import REDACTED, is_bare_key, is_reference
+from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_bare_secret, is_reference, strength_of
 from brainkernel.classify.redact_options import Run, login_by, look_through
 from brainkernel.classify.redact_plain import look_at_plain_words
 from brainkernel.classify.redact_programs import NO_CONVENTIONS, READERS, SHELLS, WRAPPERS, conventions_of
@@ -16,6 +16,7 @@ _COMMANDS_MAX = 1000  # of one shell text; the rest is only seen as text
 _PROGRAM_WORDS_MAX = 512  # a program is looked for in the first words only
 _BUNDLE = re.compile(r"-[A-Za-z]{2,5}")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
+_NAMED = re.compile(r"-{0,2}[A-Za-z_][\w.:-]{0,120}")
 _INTERPRETER = re.compile(r"(?:python|perl|ruby|php|node|nodejs|java|pypy)[\d.]*")
 _SCRIPT_SUFFIX = re.compile(r"\.(?:py|pl|rb|js|mjs|php|phar|sh)$")
 _READS_STDIN = re.compile(
@@ -42,7 +43,13 @@ def redacted_words(words: list[str], depth: int = 0) -> list[str]:
     for index, word in enumerate(out):
         if index not in done:
             public = index > 0 and words[index - 1].endswith(_PUBLIC)
-            out[index] = REDACTED if is_bare_key(word) and not public else _redacted_text(word, depth)
+            head, equals, tail = word.partition("=")
+            if not public and is_bare_secret(word):
+                out[index] = REDACTED
+            elif not public and equals and _NAMED.fullmatch(head) and is_bare_secret(tail):
+                out[index] = f"{head}={REDACTED}"
+            else:
+                out[index] = _redacted_text(word, depth)
     return out
 
 
@@ -118,6 +125,8 @@ def _redacted_shell(text: str, depth: int, *, certain: bool) -> tuple[str, bool]
         reader = commands[number + 1] if number + 1 < len(commands) and commands[number + 1].operator == "|" else None
         if reader is not None and _name_of(values[0]) in _PRINTERS and (program := _reads_secret(reader)):
             shown = [shown[0], *(_printed(v, program) for v in values[1:])]
+        if command.operator == "(" and number and _name_of(values[0]) in _PRINTERS and _is_fed_a_secret(commands[number - 1]):
+            shown = [shown[0], *(_printed(v, "other") for v in values[1:])]
         if command.operator == "<<<" and number and _reads_secret(commands[number - 1]):
             shown = [REDACTED, *shown[1:]]
         changes += ((w.start, w.end, w.quote + new + w.quote) for w, new in zip(command.words, shown, strict=True) if new != w.value)
@@ -147,6 +156,13 @@ def _reads_secret(command: Command) -> str:
     if names[0] in ("sudo", "doas") and any(v.startswith("-") and "S" in v for v in values[1:3]):
         return "sudo"
     return "other" if any(_READS_STDIN.fullmatch(v) for v in values) else ""
+
+
+# wg set wg0 private-key <(echo SECRET)
+def _is_fed_a_secret(command: Command) -> bool:
+    values = [w.value for w in command.words]
+    name = values[-1].removesuffix("<").rstrip("=") or (values[-2] if len(values) > 1 else "")
+    return values[-1].endswith("<") and strength_of(name) == CERTAIN
 
 
 def _printed(value: str, program: str) -> str:
