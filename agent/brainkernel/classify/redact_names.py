@@ -24,7 +24,7 @@ _STRONG = frozenset(
     "credential authkey sas sessionid sessid phpsessid csrftoken xsrf pgpassword userpwd passkey mypass secretid wpapsk pskhex "
     "storepasswd upw opw apitoken clientsecret sshpass nthash lmhash aeskey rpcpassword".split()
 )
-_WEAK = frozenset("key auth sig signature salt seed session sid code nonce login creds credentials hexkey".split())
+_WEAK = frozenset("appid key auth sig signature salt seed session sid code nonce login creds credentials hexkey".split())
 # "key" after one of these is a secret key whatever it looks like; after others only if it looks like one.
 _SECRET_KEYS = frozenset(
     "api secret access private account master encryption signing shared preshared auth license licence app client service storage stream "
@@ -61,6 +61,7 @@ LOGIN_NAME = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd
 LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s:].{2,256}")
 _PLAIN_SIGNS = re.compile(r"[-_./:,@=]")  # of names, versions and paths
 _BASE64_WORD = re.compile(r"(?:base64:)?[A-Za-z0-9+/_-]{22,256}={0,2}")
+_CODED = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _FILE_IN_BASE64 = (
     "iVBORw0KGgo",
     "/9j/",
@@ -172,14 +173,25 @@ def looks_chosen(value: str) -> bool:
 
 def is_bare_secret(word: str) -> bool:
     """Whether a whole argument is a secret by its look alone, whatever stands before it."""
-    return is_bare_key(word) or bool(_STRONG_PASSWORD.fullmatch(word) and not _NO_PASSWORD.fullmatch(word))
+    return is_bare_key(word) or _is_bare_login(word) or bool(_STRONG_PASSWORD.fullmatch(word) and not _NO_PASSWORD.fullmatch(word))
+
+
+def _is_bare_login(word: str) -> bool:
+    # base64 of "user:password" that nothing announces
+    if not 12 <= len(word) <= 200 or not _CODED.fullmatch(word):  # noqa: PLR2004
+        return False
+    try:
+        plain = base64.b64decode(word, validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return False
+    return bool(LOGIN.fullmatch(plain)) and plain.isprintable() and " " not in plain
 
 
 def is_bare_key(word: str) -> bool:
     """Whether a whole argument is a key by its entropy alone: base64 of 16 bytes and more. Digests and ids are not: they are hexadecimal."""
     if (
         not _BASE64_WORD.fullmatch(word)
-        or word.startswith(("AAAA", "/", "--", *_FILE_IN_BASE64))
+        or word.startswith(("AAAA", "/", "--", "Qm", "bafy", *_FILE_IN_BASE64))
         or _CHECKSUM.match(word)
         or _READABLE.search(word)
     ):

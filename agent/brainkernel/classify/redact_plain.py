@@ -6,7 +6,7 @@ import re
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
-from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_reference, is_secret, looks_chosen, looks_random, strength_of
+from brainkernel.classify.redact_names import CERTAIN, LOGIN, REDACTED, is_reference, is_secret, looks_chosen, looks_random, strength_of
 from brainkernel.classify.redact_options import login_by
 from brainkernel.classify.redact_text import without_secrets
 
@@ -130,6 +130,10 @@ def _settings(run: Run, plain: list[int]) -> None:
     for key, index in pairwise(plain):
         seen_setter = seen_setter or run.words[key] in _SETTERS
         name = run.words[key]
+        if (
+            seen_setter and "." in name and ":" not in name and LOGIN.fullmatch(run.words[index]) and not _PATH.match(name)
+        ):  # bundle config HOST USER:SECRET
+            run.put(index, login_by(":", run.words[index]))
         if seen_setter and "=" not in name and not _PATH.match(name) and strength_of(name) == CERTAIN and is_secret(name, run.words[index]):
             run.put(index, REDACTED)
 
@@ -139,27 +143,34 @@ def _after_a_telling_word(run: Run, plain: list[int]) -> None:
     telling = next((n for n, i in enumerate(plain) if _is_telling(run, i)), None)
     if telling is not None:
         for index in plain[telling + 1 :]:
-            word = run.words[index]
-            shaped = looks_random(word) or looks_chosen(word) or _UUID.fullmatch(word)
-            if (
-                index not in run.done
-                and shaped
-                and "=" not in word.rstrip("=")
-                and not _PATH.match(word)
-                and run.words[index - 1] != "peer"
-            ):
+            if index not in run.done and _is_shaped(run.words[index]) and run.words[index - 1] != "peer":
                 run.put(index, REDACTED)
-        for index in range(plain[telling] + 1, run.end):
-            option, equals, value = run.words[index].partition("=")
-            if option not in _VALUES or index in run.done:
-                continue
-            if equals and not is_reference(value):
-                run.put(index, f"{option}={REDACTED}")
-            elif not equals and index + 1 < run.end and "=" not in run.words[index + 1] and not is_reference(run.words[index + 1]):
-                run.put(index + 1, REDACTED)
+        _values(run, plain[telling] + 1)
+    for index in range(run.start + 1, run.end - 1):  # iscsiadm -n node.session.auth.password -v SECRET
+        before, after = run.words[index - 1], run.words[index + 1]
+        named = run.words[index] in ("-v", "--value") and strength_of(before) == CERTAIN and not before.startswith("-")
+        if named and not is_reference(after):
+            run.put(index + 1, REDACTED)
     key = next((n for n, i in enumerate(plain) if _SETS_KEY.search(run.words[i]) and not _PATH.match(run.words[i])), len(plain))
     if len(plain) == key + 2 and not is_reference(run.words[plain[-1]]):
         run.put(plain[-1], REDACTED)
+
+
+def _values(run: Run, start: int) -> None:
+    for index in range(start, run.end):
+        option, equals, value = run.words[index].partition("=")
+        if option not in _VALUES or index in run.done:
+            continue
+        if equals and not is_reference(value):
+            run.put(index, f"{option}={REDACTED}")
+        elif not equals and index + 1 < run.end and "=" not in run.words[index + 1] and not is_reference(run.words[index + 1]):
+            run.put(index + 1, REDACTED)
+
+
+def _is_shaped(word: str) -> bool:
+    return bool(
+        (looks_random(word) or looks_chosen(word) or _UUID.fullmatch(word)) and "=" not in word.rstrip("=") and not _PATH.match(word)
+    )
 
 
 def _is_telling(run: Run, index: int) -> bool:

@@ -161,6 +161,7 @@ anydesk rustdesk teamviewer | after passwd:1 --password:1 --set-password:1
 pwsh powershell | value -Password
 kpasswd kinit | value --password
 drush | after upwd:2
+ttyd gotty filebrowser rclone-serve wetty | colon -c --credential
 splunk | colon -auth | value -password
 mcrcon rcon rcon-cli rconclt | value -p -P
 ss-local ss-server ss-redir ss-tunnel sslocal ssserver ssmanager shadowsocks-libev | value -k

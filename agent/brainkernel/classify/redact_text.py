@@ -25,6 +25,8 @@ _AUTHORIZATION = re.compile(
     r"(?P<keep>(?i:authorization|x-auth|auth(?:entication)?)[\"'\\]{0,4}\s{0,3}[:=]\s{0,3}[\"'\\]{0,4}(?:(?i:bearer|basic|token|digest|negotiate|apikey|oauth|jwt|splunk|ntlm|key|ssws|genericapikey|hawk|aws4-hmac-sha256|discogs|bot)\s{1,3})?)(?P<secret>[^\"'\\\n]{1,4096})"
 )
 _COOKIE = re.compile(r"(?P<keep>(?<![\w-])(?i:(?:set-)?cookie2?)[\"'\\]{0,4}\s{0,3}:\s{0,3}[\"'\\]{0,4})(?P<secret>[^\"'\\\n]{2,8192})")
+_SCHEME_WORD = re.compile(r"\s{0,3}(?:[A-Za-z][\w-]{1,30}\s{1,3})?")
+_VARIABLES_ONLY = re.compile(r"(?:\$\w+|\$\{[^{}]{1,100}\}|\$\(.*\)|`.*`|[:./ =-]|Bearer|Basic|token)*", re.DOTALL)
 _COOKIE_VALUE = re.compile(r"=[^;]+")
 _BEARER = re.compile(r"(?P<keep>(?<!\w)(?i:bearer|basic|token)\s{1,3})(?P<secret>[A-Za-z0-9._~+/=-]{8,4096})")
 _HEADER = re.compile(r"(?P<keep>(?<!\w)(?P<name>[A-Za-z][\w-]{1,60}):[ \t]?)(?P<secret>[^\n\"']{1,4096})")
@@ -44,7 +46,7 @@ _HASHES = re.compile(  # Hash::make('SECRET'), create_superuser('name', 'mail', 
     r"(?P<secret>[^\"'\\]{1,256})(?=\\{0,3}[\"']\s{0,3}[),])"
 )
 _NETRC = re.compile(
-    r"(?P<keep>(?i:(?:login|user(?:name)?|machine|ssid|identity)\s{1,3}\S{1,128}\s{1,3}(?:\S{1,40}\s{1,3}){0,2}(?:password|passwd|pass|pwd|psk)\s{1,3}))(?P<secret>\S{1,256})"
+    r"(?P<keep>(?i:(?:login|user(?:name)?|machine|ssid|identity)\s{1,3}\S{1,128}\s{1,3}(?:\S{1,40}\s{1,3}){0,2}(?:password|passwd|pass|pwd|psk)\s{1,3}))(?P<secret>(?!(?:=>?|:=?|is)\s)\S{1,256})"
 )
 _PGPASS = re.compile(r"(?P<keep>(?<![\w.*-])[\w.*-]{1,253}:(?:\d{2,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:)(?P<secret>[^\s\"']{1,256})")
 _EXPECT = re.compile(
@@ -52,6 +54,10 @@ _EXPECT = re.compile(
 )
 _WPA = re.compile(r"(?P<keep>\bwpa-p(?:wd|sk)\\{0,3}[\"']?[,:]\\{0,3}[\"']?)(?P<secret>[^\"'\\\s:]{1,64})")  # of wireshark
 _WIFI = re.compile(r"(?P<keep>WIFI:(?:[A-OQ-Z]:[^;]{0,64};){0,4}P:)(?P<secret>(?:[^;\\]|\\.){1,128})")
+_MOUNT = re.compile(
+    r"(?P<keep>\buser(?:name)?=[^,%\s/=]{1,64}%(?!40|2[0-9A-F]|3[A-F]|5[B-E]))(?P<secret>[^,\s\"']{1,128})"
+)  # user=NAME%SECRET, of cifs
+_ELEMENT = re.compile(r"(?P<keep><(?P<name>[A-Za-z_][\w:.-]{1,60})>)(?P<secret>[^<>]{1,256})(?=</)")  # of XML
 _SHADOW_HASH = re.compile(
     r"(?<![\w$])\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|argon2(?:id|i|d)|pbkdf2[\w-]{0,20}|scrypt|sha1|md5)\$[\w./$,=+-]{8,256}"
 )
@@ -72,6 +78,10 @@ def without_secrets(text: str, *, whole: bool = True) -> str:
     if "%3A%2F%2F" in text or "%3a%2f%2f" in text:
         text = _ENCODED_URL.sub(_decoded, text)
     text = _without_phrases(text)
+    if "user" in text and "%" in text:
+        text = _MOUNT.sub(_keep_and_redact, text)
+    if "</" in text:
+        text = _ELEMENT.sub(lambda m: m["keep"] + REDACTED if is_secret(m["name"], m["secret"]) else m[0], text)
     if "=" in text or "%3D" in text or "%3d" in text:
         text = without_assignments(text, whole=whole)
     return without_pairs(text, whole=whole) if ":" in text else text
@@ -79,6 +89,12 @@ def without_secrets(text: str, *, whole: bool = True) -> str:
 
 def without_header(text: str) -> str:
     """Replace the value of an HTTP header line whose name says that it is secret."""
+    name, colon, value = text.partition(":")
+    if colon and name.lower() in ("authorization", "proxy-authorization"):  # whatever fields the scheme has
+        scheme = _SCHEME_WORD.match(value)
+        start = len(name) + 1 + (scheme.end() if scheme else 0)
+        rest = text[start:].strip()
+        return text if not rest or is_reference(rest) or _VARIABLES_ONLY.fullmatch(rest) else text[:start] + REDACTED
     match = _HEADER.match(text)
     if match is None or not _is_secret_header(match["name"], match["secret"]) or match["name"].lower() in ("authorization", "cookie"):
         return without_secrets(text)

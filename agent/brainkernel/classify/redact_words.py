@@ -16,6 +16,10 @@ _COMMANDS_MAX = 1000  # of one shell text; the rest is only seen as text
 _PROGRAM_WORDS_MAX = 512  # a program is looked for in the first words only
 _BUNDLE = re.compile(r"-[A-Za-z]{2,5}")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
+_FILE_OF_SECRETS = re.compile(
+    r"(?i)(?:^|[/._-])(?:secrets?|passwords?|passwd|pw|credentials?|pgpass|netrc|htpasswd|token|psk|passphrase|keyfile|chap-secrets|pap-secrets)(?:\.(?:txt|conf|cfg))?$"
+)
+_LAST_WORD = re.compile(r"[^\s:]{3,}\s*$")
 _NAMED = re.compile(r"-{0,2}[A-Za-z_][\w.:-]{0,120}")
 _INTERPRETER = re.compile(r"(?:python|perl|ruby|php|node|nodejs|java|pypy)[\d.]*")
 _SCRIPT_SUFFIX = re.compile(r"\.(?:py|pl|rb|js|mjs|php|phar|sh)$")
@@ -127,6 +131,8 @@ def _redacted_shell(text: str, depth: int, *, certain: bool) -> tuple[str, bool]
             shown = [shown[0], *(_printed(v, program) for v in values[1:])]
         if command.operator == "(" and number and _name_of(values[0]) in _PRINTERS and _is_fed_a_secret(commands[number - 1]):
             shown = [shown[0], *(_printed(v, "other") for v in values[1:])]
+        if _name_of(values[0]) in _PRINTERS and (kept := _kept_in(values)):
+            shown = [_LAST_WORD.sub(REDACTED, s) if 0 < n < kept and not is_reference(s) else s for n, s in enumerate(shown)]
         if command.operator == "<<<" and number and _reads_secret(commands[number - 1]):
             shown = [REDACTED, *shown[1:]]
         changes += ((w.start, w.end, w.quote + new + w.quote) for w, new in zip(command.words, shown, strict=True) if new != w.value)
@@ -156,6 +162,12 @@ def _reads_secret(command: Command) -> str:
     if names[0] in ("sudo", "doas") and any(v.startswith("-") and "S" in v for v in values[1:3]):
         return "sudo"
     return "other" if any(_READS_STDIN.fullmatch(v) for v in values) else ""
+
+
+# echo "https://host user SECRET" >> /etc/davfs2/secrets: where the words end that are written into a file of secrets; 0 if none is
+def _kept_in(values: list[str]) -> int:
+    at = next((n for n, v in enumerate(values) if v.lstrip("12") in (">", ">>") and n + 1 < len(values)), 0)
+    return at if at and _FILE_OF_SECRETS.search(values[at + 1]) else 0
 
 
 # wg set wg0 private-key <(echo SECRET)

@@ -28,7 +28,12 @@ PASSWORDS = (
     "x/y+z/9Ab==",
 )
 # A bare name after "tar -C /home" looks like any file name, and a user with a password of plain letters like a user with a group.
-KNOWN_MISSES = {"tar cf /srv/x.tar -C /home «uwe.schulz»", "app --user=bob:{P}"}
+# "password: changed" is what a message says.
+KNOWN_MISSES = {
+    "tar cf /srv/x.tar -C /home «uwe.schulz»",
+    "app --user=bob:{P}",
+    'hcloud server create --name x --user-data "password: {P}"',
+}
 
 
 def _lines(pattern: str) -> list[str]:
