@@ -109,7 +109,7 @@ class StrategySwitch:
 
 
 class CloudSwitch:
-    """Whether the gateway may ask a cloud model; a gateway that comes (back) is told again."""
+    """Whether the gateway may ask a cloud model. Each one that greets is told, also that it may: an earlier daemon may have forbidden it."""
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
@@ -130,7 +130,7 @@ class CloudSwitch:
 
     def refresh(self) -> None:
         """Tell a gateway that greeted us since."""
-        if self._off and self._asker.hello is not None and self._asker.hello is not self._told:
+        if self._asker.hello is not None and self._asker.hello is not self._told:
             self._say()
 
     def _say(self) -> None:

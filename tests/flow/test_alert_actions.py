@@ -312,7 +312,7 @@ def test_local_models_alone_are_asked_while_an_alert_fires(tmp_path: Path) -> No
         host.world.storm = False
         host.live(RESOLVE_S + 20)
 
-        assert (first, second, host.gateway.local_only) == ([True], [True], [True, False])
+        assert (first, second, host.gateway.local_only) == ([False, True], [True], [True, False])
 
 
 def test_event_that_made_the_agent_act_ends_after_its_time(tmp_path: Path) -> None:
@@ -358,8 +358,8 @@ def test_rules_of_the_issue_act_on_figures_of_their_own_and_are_undone(tmp_path:
         host.live(1000)
 
         assert slow == "conservative"
-        assert failing[:1] == [True]
-        assert recovered == ("balanced", [True, False], False)
+        assert failing == [False, True]
+        assert recovered == ("balanced", [False, True, False], False)
         assert wrong == (True, 1)
         assert (host.agent.status().paused, host.whole.arms.current.number) == (False, 1)
         assert (

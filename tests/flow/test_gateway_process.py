@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 from brainkernel import metrics
 from brainkernel.link.asker import Answered, Late, TimedOut
+from brainkernel.link.messages import LocalModelOnly
 from brainkernel.model import Category
 from support import loopback
 from support.fake_groq import API_KEY, FakeGroq
 from support.fake_ollama import FakeOllama
-from support.gateway_process import NOBODY, daemon_end, fetched, gateway, read_line, status_of
+from support.gateway_process import NOBODY, DaemonEnd, daemon_end, fetched, gateway, read_line, status_of
 from support.questions import a_question, answer_for
 
 if TYPE_CHECKING:
@@ -119,6 +120,28 @@ def test_gateway_falls_back_from_groq_to_ollama(path: Path) -> None:
     assert answered.usage is not None
     assert answered.usage.backend == "ollama"
     assert len(cloud.requests) > 1
+
+
+def backend_that_answers(daemon: DaemonEnd, *, local_only: bool, first: str) -> str:
+    """Which one does, once the gateway was told and has said that it asks this one first."""
+    daemon.until(lambda: daemon.asker.hello)
+    daemon.asker.tell(LocalModelOnly(local_only))
+    daemon.until(lambda: daemon.asker.hello is not None and daemon.asker.hello.backend == first)
+    daemon.asker.ask([a_question()], 30_000)
+    daemon.until(lambda: daemon.outcomes)
+    answered = daemon.outcomes.pop()
+    return answered.usage.backend if isinstance(answered, Answered) and answered.usage else ""
+
+
+def test_gateway_asks_local_models_alone_while_an_alert_says_so(path: Path) -> None:
+    """The daemon hears which one that is; the cloud model is asked again as soon as it may be."""
+    cloud, local = FakeGroq(answer_for), FakeOllama(answer_for)
+    keys = {"GROQ_API_KEY": API_KEY, "GROQ_BASE_URL": cloud.base_url, "OLLAMA_HOST": local.host}
+    with cloud.running(), local.running(), daemon_end(path) as daemon, gateway(path, environment=keys):
+        answered = [backend_that_answers(daemon, local_only=first == "ollama", first=first) for first in ("groq", "ollama", "groq")]
+
+    assert answered == ["groq", "ollama", "groq"]
+    assert (len(cloud.requests), len(local.requests)) == (2, 1)
 
 
 def test_gateway_still_sends_what_came_late(path: Path) -> None:

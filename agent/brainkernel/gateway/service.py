@@ -164,11 +164,11 @@ class Gateway:
 
     def hello(self) -> Hello:
         """What we are, for the daemon."""
-        first = self._choice.backends[0] if self._choice.backends else None
+        first = next(iter(self._allowed(self._choice)), None)
         return Hello(
             backend=first.name if first else "none",
             model=first.model[:512] if first else "",
-            reason=self._choice.reason,
+            reason=f"an alert says to ask no cloud model; {self._choice.reason}"[:512] if self._local_only else self._choice.reason,
             listening=self.http.url if self.http else "",
         )
 
@@ -250,6 +250,7 @@ class Gateway:
                     self._local_only = order.on
                     self._caller = self._caller_of(self._choice)
                     self._say("no cloud model is asked: an alert says so" if order.on else "cloud models may be asked again")
+                    self.link.send(self.hello())
 
     # Looks again while there is no model or one of them fails: an Ollama may be started at any time.
     def _look(self) -> None:
@@ -275,12 +276,11 @@ class Gateway:
         return bool(slots) and all(slot.breaker.state is BreakerState.CLOSED for slot in slots)
 
     def _caller_of(self, choice: Choice) -> Caller:
-        slots = [
-            self._slots.setdefault((backend.name, backend.model), self._slot_of(backend))
-            for backend in choice.backends
-            if not (self._local_only and isinstance(backend, Groq))
-        ]
+        slots = [self._slots.setdefault((backend.name, backend.model), self._slot_of(backend)) for backend in self._allowed(choice)]
         return Caller(slots, self._budget, prices=self._prices, clock=self._clock, figures=self.figures, wait=self.stop.wait)
+
+    def _allowed(self, choice: Choice) -> list[Backend]:
+        return [backend for backend in choice.backends if not (self._local_only and isinstance(backend, Groq))]
 
     def _slot_of(self, backend: Backend) -> Slot:
         rate = self._settings.groq_tokens_per_minute if isinstance(backend, Groq) else 0
