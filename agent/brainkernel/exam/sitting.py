@@ -9,6 +9,7 @@ import select
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -17,6 +18,7 @@ import msgspec
 
 from brainkernel.asking import question_of
 from brainkernel.errors import BrainKernelError, PermissionDeniedError
+from brainkernel.gateway.llm.failure import Cause
 from brainkernel.link.asker import Answered, Asker, Late, TimedOut
 from brainkernel.link.messages import GATEWAY_SOCKET
 from brainkernel.metrics import Figures
@@ -36,6 +38,8 @@ START_PATIENCE_S = 60.0
 END_PATIENCE_S = 3.0
 CALL_PATIENCE_MS = 120_000  # nobody's start waits for an exam: a slow model is marked slow, not wrong
 POLL_S = 0.05
+REST_S = 5.0
+RESTS_MAX_S = 900.0  # in the whole exam: the breaker lets a slow model rest, and what it was not asked says nothing about it
 NO_BACKEND = "none"
 
 
@@ -55,10 +59,12 @@ class Answers:
 class Sitting:
     """A private gateway and the daemon's end of its socket."""
 
-    def __init__(self, asker: Asker, clock: Clock, child: subprocess.Popen[bytes]) -> None:
+    def __init__(self, asker: Asker, clock: Clock, child: subprocess.Popen[bytes], rest: Callable[[float], None] = time.sleep) -> None:
+        self._rest = rest
         self._asker = asker
         self._clock = clock
         self._child = child
+        self._rested_s = 0.0
 
     def answers(self, suspects: Sequence[Suspect], batch_size: int, progress: Callable[[int], None]) -> Answers:
         """Ask about all, one batch after the other. Raises BrainKernelError if there is no model or the gateway ends."""
@@ -73,18 +79,31 @@ class Sitting:
         return answers
 
     def _ask(self, batch: Sequence[Suspect], answers: Answers) -> None:
-        if self._asker.ask([question_of(s) for s in batch], CALL_PATIENCE_MS) is None:
-            msg = "the gateway went away during the exam"
-            raise BrainKernelError(msg)
-        outcomes = self._until(lambda: self._asker.poll(self._clock.boot_ns()), CALL_PATIENCE_MS / 1000 + END_PATIENCE_S, "no answer")
-        outcome = outcomes[0]
+        outcome = self._outcome(batch)
+        while not isinstance(outcome, TimedOut) and outcome.failure == Cause.BREAKER_OPEN and self._rested_s < RESTS_MAX_S:
+            self._rest(REST_S)
+            self._rested_s += REST_S
+            outcome = self._outcome(batch)
         if isinstance(outcome, TimedOut):
-            if outcome.gateway_gone:
-                msg = "the gateway went away during the exam"
-                raise BrainKernelError(msg)
             _note(answers, "timeout", len(batch))
             return
         self._take(outcome, answers, len(batch))
+
+    def _outcome(self, batch: Sequence[Suspect]) -> Answered | Late | TimedOut:
+        asked = self._asker.ask([question_of(s) for s in batch], CALL_PATIENCE_MS)
+        if asked is None:
+            msg = "the gateway went away during the exam"
+            raise BrainKernelError(msg)
+
+        # What comes too late for an earlier batch is no answer to this one.
+        def own() -> Answered | Late | TimedOut | None:
+            return next((o for o in self._asker.poll(self._clock.boot_ns()) if o.id == asked), None)
+
+        outcome: Answered | Late | TimedOut = self._until(own, CALL_PATIENCE_MS / 1000 + END_PATIENCE_S, "no answer")
+        if isinstance(outcome, TimedOut) and outcome.gateway_gone:
+            msg = "the gateway went away during the exam"
+            raise BrainKernelError(msg)
+        return outcome
 
     # A fallback that answered in its place is not the one that is examined.
     def _take(self, outcome: Answered | Late, answers: Answers, count: int) -> None:

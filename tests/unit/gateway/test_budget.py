@@ -63,6 +63,15 @@ def test_budget_takes_what_lies_in_the_future_for_spent_now(tmp_path: Path) -> N
     assert a_budget(tmp_path, a_host(wall_ns=WALL_NS - 30 * DAY_NS)).reserve(1) is None
 
 
+def test_clock_that_was_years_ahead_locks_the_budget_for_a_day_only(tmp_path: Path) -> None:
+    """What was spent by a wrong clock counts from the start after it was set right; a day later, and a start later, it is over."""
+    assert a_budget(tmp_path, a_host(wall_ns=WALL_NS + 3650 * DAY_NS)).reserve(1000)
+    assert a_budget(tmp_path, a_host()).spent(DAY_NS) == 1000
+
+    assert a_budget(tmp_path, a_host(wall_ns=WALL_NS + 12 * HOUR_NS)).spent(DAY_NS) == 1000
+    assert a_budget(tmp_path, a_host(wall_ns=WALL_NS + DAY_NS + MINUTE_NS)).spent(DAY_NS) == 0
+
+
 @given(st.binary(max_size=400))
 def test_spending_file_takes_any_content(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """A damaged file neither raises nor makes the budget larger than its limit."""

@@ -17,6 +17,7 @@ FILE_NAME = "llm-spending.bin"
 MINUTES = 24 * 60
 _MINUTE_NS = 60_000_000_000
 _SLOT = struct.Struct("<QQ")  # minute since 1970, tokens
+_TOKENS_MAX = 1 << 62  # of a damaged file
 
 
 class SpendingFile:
@@ -34,6 +35,19 @@ class SpendingFile:
         self._lock = threading.Lock()
         self._fd = _opened(directory, say)
         self._tokens = dict(_slots_of(os.pread(self._fd, MINUTES * _SLOT.size, 0))) if self._fd is not None else {}
+        self._take_back_from_the_future()
+
+    # A clock that was wrong and set back leaves minutes that would count as now at each start until they come, in years perhaps.
+    # Nobody knows when they were: they count from now on, once.
+    def _take_back_from_the_future(self) -> None:
+        now = self._clock.wall_ns() // _MINUTE_NS
+        ahead = [m for m in self._tokens if m > now]
+        if not ahead:
+            return
+        self.add(sum(self._tokens.pop(m) for m in ahead), now)  # written before the others go: a crash between counts them twice
+        for minute in ahead:
+            if self._fd is not None and minute % MINUTES != now % MINUTES:
+                self._write(self._fd, minute, 0)
 
     def spent(self) -> list[tuple[int, int]]:
         """Age in nanoseconds, and tokens, of each minute of the last day. Minutes of the future, by a clock set back, count as now."""
@@ -57,7 +71,7 @@ class SpendingFile:
     # A disk that is full is no reason to ask no model: the rest of this process still knows what it spent.
     def _write(self, fd: int, minute: int, tokens: int) -> None:
         try:
-            os.pwrite(fd, _SLOT.pack(minute, tokens), minute % MINUTES * _SLOT.size)
+            os.pwrite(fd, _SLOT.pack(minute, min(tokens, _TOKENS_MAX)), minute % MINUTES * _SLOT.size)
         except OSError as error:
             if not self._fails:
                 self._say(_lost(FILE_NAME, error))
