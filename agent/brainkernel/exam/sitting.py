@@ -96,10 +96,10 @@ class Sitting:
             raise BrainKernelError(msg)
 
         # What comes too late for an earlier batch is no answer to this one.
-        def own() -> Answered | Late | TimedOut | None:
-            return next((o for o in self._asker.poll(self._clock.boot_ns()) if o.id == asked), None)
+        def own() -> list[Answered | Late | TimedOut]:
+            return [o for o in self._asker.poll(self._clock.boot_ns()) if o.id == asked]
 
-        outcome: Answered | Late | TimedOut = self._until(own, CALL_PATIENCE_MS / 1000 + END_PATIENCE_S, "no answer")
+        (outcome,) = self._until(own, CALL_PATIENCE_MS / 1000 + END_PATIENCE_S, "no answer")
         if isinstance(outcome, TimedOut) and outcome.gateway_gone:
             msg = "the gateway went away during the exam"
             raise BrainKernelError(msg)
