@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NS_PER_S = 1_000_000_000
 IDLE_TICKS = 5
-_CHARGED_FROM = 0.1  # of the share of a CPU at which a target hurts
+_CHARGED_FROM = 0.2  # of the share of a CPU at which a target hurts: each make below another one is charged by itself
 BUSY_PCT = 1.0  # below it a process's share is not worth learning
 
 
@@ -184,9 +184,12 @@ class Watch:
         return len(self._asked_for)
 
     # Compilers that live for less than a window are hardly ever seen; whoever waits for them has used what they did.
-    # A shell that waits for its commands is no such program, nor is systemd.
+    # A shell that waits for its commands is no such program, nor is systemd. Where there is peace nobody asks.
     def _charged(self, window: Window) -> Window:
-        enough_pct = self.config.symptoms.target_cpu_pct * _CHARGED_FROM
+        symptoms = self.config.symptoms
+        if window.pressure_pct < calm_below(symptoms).pressure_pct:
+            return window
+        enough_pct = symptoms.target_cpu_pct * _CHARGED_FROM
         builders = {use.key for use in window.uses.values() if use.reaped_pct >= enough_pct and self._builds(use)}
         return window.charged(builders) if builders else window
 

@@ -14,7 +14,7 @@ from vm.inside import requests, storm
 from vm.inside.agent import COMMAND, RULES, Agent, active_limits, running_agent
 from vm.inside.cgroups import ROOT, cgroup_values, changes, settings_of
 from vm.inside.sessions import KEY, USER, a_login_session
-from vm.inside.systemd import property_of
+from vm.inside.systemd import property_of, sessions_of
 from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
@@ -95,15 +95,22 @@ def a_source_tree(directory: Path) -> None:
 
 
 @contextmanager
-def a_load() -> Iterator[subprocess.Popen[bytes]]:
-    """stress-ng in a service of its own and a build in a login: the latter's process, ended in any case."""
+def a_load() -> Iterator[subprocess.Popen[str]]:
+    """A login that waits for a line to begin its build, and stress-ng in a service of its own, which has begun: the login's process."""
     tree = Path("/home") / USER / "build"
     a_source_tree(tree)
-    build = ["ssh", "-q", "-o", "BatchMode=yes", "-i", str(KEY), f"{USER}@127.0.0.1", f"make -s -j2 -C {tree.name}"]
-    stress = ["stress-ng", "--cpu", "4", "--timeout", "30s"]
-    output_of("systemd-run", "--quiet", "-p", "RemainAfterExit=yes", "--unit=load.service", *stress)
-    with subprocess.Popen(build) as builder:
+    build = f"read -r begin && exec make -s -j2 -C {tree.name}"
+    login = ["ssh", "-q", "-o", "BatchMode=yes", "-i", str(KEY), f"{USER}@127.0.0.1", build]
+    known = sessions_of(USER)
+    with subprocess.Popen(login, stdin=subprocess.PIPE, text=True) as builder:
         try:
+            wait_until(lambda: set(sessions_of(USER)) - set(known), "a session of logind")
+            time.sleep(5)  # what a login brings with it
+            stress = ["stress-ng", "--cpu", "4", "--timeout", "30s"]
+            output_of("systemd-run", "--quiet", "-p", "RemainAfterExit=yes", "--unit=load.service", *stress)
+            assert builder.stdin is not None
+            builder.stdin.write("\n")
+            builder.stdin.flush()
             yield builder
         finally:
             builder.kill()
@@ -134,7 +141,7 @@ def test_latency_comes_back_while_stress_and_a_build_go_on_and_finish(capsys: py
         undisturbed_s = statistics.median(quiet)
         before, seen = cgroup_values(), []
         with a_load() as builder:
-            started_s = time.monotonic()
+            started_s = time.monotonic()  # both have just been let loose
 
             def is_back() -> bool:
                 if time.monotonic() - started_s < WINDOW_S:
