@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from benchmarks import machine, table
 from benchmarks.bench import Bench
 from benchmarks.feedback.__main__ import main as feedback
-from benchmarks.rows import flood, rates, short_lived, snapshot, starting, storm, switches
+from benchmarks.rows import flood, rates, short_lived, snapshot, starting, storm, switches, watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ class Group(Protocol):
 
 
 # In the order of the table. What is in EXTRA runs only when its own option asks for it.
-GROUPS: tuple[Group, ...] = (storm, switches, starting, snapshot, short_lived, flood)
+GROUPS: tuple[Group, ...] = (storm, switches, starting, snapshot, short_lived, watching, flood)
 EXTRA: tuple[Group, ...] = (rates,)
 _DESCRIPTION = """\
 Measure what the agent costs and how fast it is, beside its peers and in the same run. Needs root and a kernel with BTF.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SOURCES = Path(__file__).parent / "c"
 PROGRAM = "/bin/true"
@@ -54,6 +55,15 @@ class Bench:
     def pingpong(self, rounds: int, cpu: int) -> Cost:
         """Switch between two processes on one CPU, twice a round."""
         return self._cost("pingpong", str(rounds), str(cpu))
+
+    @contextlib.contextmanager
+    def sleepers(self, count: int) -> Iterator[None]:
+        """So many processes that do nothing, until the end of the block."""
+        command: list[str | Path] = [self.tool("sleepers"), str(count)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None  # as PIPE was asked for
+            process.stdout.readline()
+            yield
 
     def folder(self, name: str) -> Path:
         """A new directory that nobody used yet."""

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from brainkernel.model import Mark, ProcessKey
 from brainkernel.sense import exepath, wire
+from brainkernel.sense.core import CoreLoader
 from brainkernel.sense.exepath import file_id_of
+from msgspec.structs import replace
 from support.kernel import Witness, wait_until
 
 if TYPE_CHECKING:
@@ -223,6 +225,29 @@ def test_forgotten_program_is_reported_again(watch: Callable[..., Witness], prog
 
     witness.exec_with("again")
     assert witness.execs("kept") == []
+
+
+def test_gate_is_bounded_and_keeps_what_is_used(watch: Callable[..., Witness], program: Path) -> None:
+    """Whoever makes new programs without end does not grow it, nor push out what runs all the time; what nobody ran is asked about again."""
+    witness = watch()
+    loader = witness.loader
+    assert isinstance(loader, CoreLoader)
+    run(program, "first")
+    used = witness.exec_with("first").identity
+    run("/bin/sh", "-c", f"{program} unused; true")
+    unused = witness.exec_with("unused").identity
+    loader.remember_many([(used, False), (unused, False)])
+    assert used.file is not None
+
+    for flood in range(10):
+        made_up = [replace(used, file=replace(used.file, ino=flood * 2048 + n, ctime_ns=1)) for n in range(2048)]
+        loader.remember_many([(identity, False) for identity in made_up])
+        run(program, "amid")
+    run("/bin/sh", "-c", f"{program} evicted; true")
+
+    witness.exec_with("evicted")
+    assert witness.execs("amid") == []
+    assert len(loader._known.items(65536)) <= 16384
 
 
 def test_tracked_process_that_becomes_a_known_program_is_reported(watch: Callable[..., Witness], program: Path) -> None:

@@ -20,7 +20,18 @@ EXIT_NO_RESULT = 125  # pytest's own end at 5
 KERNEL_TESTS = "/payload/tests/kernel"
 # Not what no kernel makes a difference to, nor what emulation makes minutes of: of the loaders that read /proc or compile
 # (bcc: ten seconds each time) one test each of exec, gate, exit, run queue and flood control.
-_ANY_KERNEL = ("test_agent", "test_bench", "test_soak", "test_record", "test_abi", "test_task_route", "storm", "replay", "in_their_order")
+_ANY_KERNEL = (
+    "test_agent",
+    "test_bench",
+    "test_soak",
+    "test_record",
+    "test_abi",
+    "test_task_route",
+    "storm",
+    "replay",
+    "in_their_order",
+    "gate_is_bounded",
+)
 _OF_OTHERS = "seen_with or quiet_and_counted or from_fork_to_exit or waits_for_a_cpu or held_back"
 FOR_EACH_KERNEL = f"not ({' or '.join(_ANY_KERNEL)}) and (not (bcc or netlink) or {_OF_OTHERS})"
 

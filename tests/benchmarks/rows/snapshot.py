@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ def measure(_wanted: frozenset[str], bench: Bench) -> Iterator[Outcome]:
     def by_psutil() -> int:
         return sum(1 for _ in psutil.process_iter(_FIELDS))
 
-    with _sleepers(bench), CoreLoader() as loader:
+    with bench.sleepers(_TASKS), CoreLoader() as loader:
         seen = len(loader.tasks())
         by_psutil()  # its first round makes an object per process, which it then keeps
         ours, peer = [], []
@@ -50,16 +49,3 @@ def _cpu_ms(take: Callable[[], int]) -> float:
     began = time.thread_time_ns()
     take()
     return (time.thread_time_ns() - began) / 1e6
-
-
-class _sleepers:  # noqa: N801 # used like a function
-    def __init__(self, bench: Bench) -> None:
-        self._command = [str(bench.tool("sleepers")), str(_TASKS)]
-
-    def __enter__(self) -> None:
-        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._process.stdout is not None  # as PIPE was asked for
-        self._process.stdout.readline()
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
