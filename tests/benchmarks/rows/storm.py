@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from benchmarks.contenders.contender import Contender, Running
 
 _WARM = 200  # starts before the load that is measured
-_IDLE_S = 2.0
+_IDLE_S = 5.0  # as often as an idle agent samples all tasks
 _DRAINED_S = 0.6  # more than twice what the slowest of them waits before it reads
 
 
 class _Reading(NamedTuple):
     cpu_us: float  # of the contender, per start
     idle_us: float  # part of it that it would have used anyway: as much per second as before the load
+    idle_ms_per_s: float
     load: Cost
     rss_mb: float
     peak_mb: float
@@ -70,7 +71,7 @@ def measure(wanted: frozenset[str], bench: Bench) -> Iterator[Outcome]:
     """Give every contender that a wanted row needs its storms."""
     contenders = {c.name: c for name in ROWS if name in wanted for c in _CONTENDERS[name]}
     turns: Turns[_Reading] = Turns()
-    bare = (lambda: _Reading(0, 0, bench.storm(bench.spawns), 0, 0)) if _SLOWDOWN in wanted else None
+    bare = (lambda: _Reading(0, 0, 0, bench.storm(bench.spawns), 0, 0)) if _SLOWDOWN in wanted else None
     turns.take(bench, contenders.values(), lambda running: _read(running, bench), bare)
     for name, row in _CONSUMER.items():
         if name in wanted:
@@ -82,7 +83,7 @@ def measure(wanted: frozenset[str], bench: Bench) -> Iterator[Outcome]:
                 peers=_peers(turns, row.peers),
                 skipped=turns.skipped,
                 limits=row.limits,
-                notes=(_without_idle(turns, row.ours.name),),
+                notes=(_idle_and_added(turns, row.ours.name),),
             )
     if _SLOWDOWN in wanted:
         yield _slowdown(turns)
@@ -91,9 +92,9 @@ def measure(wanted: frozenset[str], bench: Bench) -> Iterator[Outcome]:
 
 
 # Whole processes are judged, with what they do when nothing starts, and what else starts on the machine.
-def _without_idle(turns: Turns[_Reading], name: str) -> str:
-    alone = turns.median(name, lambda r: r.cpu_us - r.idle_us)
-    return f"without what ours used per second before the load: {alone:.2f} us"
+def _idle_and_added(turns: Turns[_Reading], name: str) -> str:
+    idle, added = turns.median(name, lambda r: r.idle_ms_per_s), turns.median(name, lambda r: r.cpu_us - r.idle_us)
+    return f"before the load ours used {idle:.2f} ms a second; an exec adds {added:.2f} us to that"
 
 
 def _read(running: Running, bench: Bench) -> _Reading:
@@ -108,7 +109,7 @@ def _read(running: Running, bench: Bench) -> _Reading:
     used = running.cpu_ns() - loaded
     idle = idle_share * (time.monotonic_ns() - load_ns)
     rss, peak = (processes.status_bytes(running.pid, field) / 1e6 for field in ("VmRSS", "VmHWM"))
-    return _Reading(used / bench.spawns / 1e3, idle / bench.spawns / 1e3, load, rss, peak)
+    return _Reading(used / bench.spawns / 1e3, idle / bench.spawns / 1e3, idle_share * 1e3, load, rss, peak)
 
 
 def _peers(turns: Turns[_Reading], contenders: tuple[Contender, ...]) -> tuple[Series, ...]:
