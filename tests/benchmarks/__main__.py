@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from benchmarks import machine, table
 from benchmarks.bench import Bench
+from benchmarks.contenders.contender import ContenderError
 from benchmarks.feedback.__main__ import main as feedback
 from benchmarks.rows import flood, rates, short_lived, snapshot, starting, storm, switches, watching
 
@@ -77,16 +78,22 @@ def _measure(arguments: argparse.Namespace, directory: Path) -> int:
     )
     before = machine.read()
     print(f"{before.text()}, {arguments.runs} runs", flush=True)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    failed = []
     for group in (*GROUPS, *EXTRA):
         if chosen := wanted & set(group.ROWS):
-            outcomes += list(group.measure(chosen, bench))
+            try:
+                outcomes.extend(group.measure(chosen, bench))
+            except ContenderError as error:  # the other groups' minutes were not in vain
+                failed.append(f"{', '.join(sorted(chosen))}: {error}")
     _say("")
     print("\n".join(table.markdown_of(outcomes) if arguments.markdown else table.lines_of(outcomes)))
     if arguments.json:
         document = {"machine": before.as_json(), "runs": bench.runs, "rows": [o.as_json() for o in outcomes]}
         arguments.json.write_text(json.dumps(document, indent=1) + "\n")
-    return int(any(o.met is False for o in outcomes))
+    for text in failed:
+        print(f"bench: not measured: {text}", file=sys.stderr)
+    return int(bool(failed) or any(o.met is False for o in outcomes))
 
 
 def _wanted(arguments: argparse.Namespace) -> frozenset[str]:
