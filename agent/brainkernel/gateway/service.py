@@ -51,7 +51,7 @@ LATE_GRACE_NS = 20 * 1_000_000_000  # a call may outlive the daemon's deadline b
 FIRST_LOOK_S, LONGEST_LOOK_S = 5.0, 60.0
 FIGURES_TIMEOUT_S = 1.0
 STATM = Path("/proc/self/statm")
-USE_EVERY_S = 1.0
+USE_EVERY_S = 5.0  # each time wakes the daemon, too
 # What the gateway itself counts; all else is the daemon's, and the zeros of our own Figures must not hide it.
 OWN_METRICS = (
     metrics.LLM_SECONDS, metrics.LLM_CALLS, metrics.LLM_TOKENS, metrics.LLM_FAILURES, metrics.LLM_COST, metrics.CPU_SECONDS,

@@ -153,52 +153,61 @@ SOURCES: tuple[Source, ...] = (
     Source(name="strategy_changes_per_s", metric=metrics.STRATEGY_CHANGES, unit="1/s", help="changes of the strategy"),
 )  # fmt: skip
 
+_OWN = tuple(source for source in SOURCES if not source.claimed)
+_CLAIMED = tuple(source for source in SOURCES if source.claimed)
+
+
+@dataclass(slots=True)
+class _Counted:
+    # What one side had counted when it was read last.
+    totals: dict[str, float] = field(default_factory=dict)
+    buckets: dict[str, Sequence[int]] = field(default_factory=dict)  # of histograms, by source
+    read_ns: int | None = None
+
 
 @dataclass(slots=True)
 class Sampler:
     """Reads all sources off the metrics; remembers the counters of the last time."""
 
     figures: Figures
-    claims: Callable[[], Figures | None] = lambda: None  # of the gateway, while it is there
-    _totals: dict[str, float] = field(default_factory=dict)
-    _counts: dict[str, Sequence[int]] = field(default_factory=dict)  # of histograms, by source
-    _claimed: bool = False  # the last time there were claims
-    _sampled_ns: int | None = None
+    claims: Callable[[], Figures | None] = lambda: None  # of the gateway, while it is there; the same object until it says more
+    _own: _Counted = field(default_factory=_Counted)
+    _claimed: _Counted = field(default_factory=_Counted)
+    _claims: Figures | None = None
+    _of_claims: dict[str, float] = field(default_factory=dict)
     _names: dict[str, dict[Labels, str | None]] = field(default_factory=dict)
 
     def sample(self, now_ns: int) -> dict[str, float]:
-        """The figures now (CLOCK_BOOTTIME); rates are since the last call, and absent at the first one."""
-        elapsed_s = 0.0 if self._sampled_ns is None else (now_ns - self._sampled_ns) / NS_PER_S
-        self._sampled_ns = now_ns
+        """The figures now (CLOCK_BOOTTIME); rates are since the last call, and absent at the first one.
+
+        What the gateway claims stands until it says more: it does so less often than this is called.
+        """
+        claims = self.claims()
+        if claims is None:
+            self._claimed, self._of_claims = _Counted(), {}
+        elif claims is not self._claims:
+            # Its first message makes no rate: what it comes with had begun before.
+            self._of_claims = self._read(_CLAIMED, claims, self._claimed, now_ns)
+        self._claims = claims
+        return self._read(_OWN, self.figures, self._own, now_ns) | self._of_claims
+
+    def _read(self, sources: tuple[Source, ...], figures: Figures, before: _Counted, now_ns: int) -> dict[str, float]:
+        elapsed_s = 0.0 if before.read_ns is None else (now_ns - before.read_ns) / NS_PER_S
         totals: dict[str, float] = {}
         found: dict[str, float] = {}
-        claims = self.claims()
-        strange: set[str] = set()
-        is_strange, self._claimed = not self._claimed, claims is not None
-        for source in SOURCES:
-            if (figures := claims if source.claimed else self.figures) is None:
-                continue
+        for source in sources:
             if source.metric.kind is MetricKind.HISTOGRAM:
-                found |= self._counted(source, figures)
+                found |= _buckets_of(source, figures, before.buckets)
                 continue
             into = totals if source.metric.kind is MetricKind.COUNTER else found
             for name, value in self._values(source, figures.by_labels(source.metric)):
                 into[name] = into.get(name, 0.0) + value * source.scale
-                if source.claimed and is_strange and name not in self._totals:
-                    strange.add(name)
         if elapsed_s > 0:
-            for name in totals.keys() - strange:
-                # A counter that began later began at zero; those that a gateway comes with had begun before; one that fell was begun anew.
-                found[name] = max(0.0, totals[name] - self._totals.get(name, 0.0)) / elapsed_s
-        self._totals = totals
+            for name, total in totals.items():
+                # A counter that began later began at zero; one that fell was begun anew.
+                found[name] = max(0.0, total - before.totals.get(name, 0.0)) / elapsed_s
+        before.totals, before.read_ns = totals, now_ns
         return found
-
-    def _counted(self, source: Source, figures: Figures) -> dict[str, float]:
-        counts = [sum(column) for column in zip(_NO_COUNTS, *(h.counts for h in figures.histograms(source.metric).values()), strict=True)]
-        before = self._counts.get(source.name, _NO_COUNTS)  # this process counts them from its start
-        self._counts[source.name] = counts
-        names = (source.name.format(bound) for bound in BUCKETS_MS)
-        return {name: float(now - then) for name, now, then in zip(names, counts, before, strict=True)}
 
     # A figure's name depends on its labels alone: looked up, since this is done for each figure and second.
     def _values(self, source: Source, values: dict[Labels, float]) -> list[tuple[str, float]]:
@@ -211,6 +220,14 @@ class Sampler:
             if (name := names[labels]) is not None:
                 found.append((name, value))
         return found
+
+
+def _buckets_of(source: Source, figures: Figures, last: dict[str, Sequence[int]]) -> dict[str, float]:
+    counts = [sum(column) for column in zip(_NO_COUNTS, *(h.counts for h in figures.histograms(source.metric).values()), strict=True)]
+    before = last.get(source.name, _NO_COUNTS)  # this process counts them from its start
+    last[source.name] = counts
+    names = (source.name.format(bound) for bound in BUCKETS_MS)
+    return {name: float(now - then) for name, now, then in zip(names, counts, before, strict=True)}
 
 
 def _name_of(source: Source, labels: Labels) -> str | None:

@@ -33,11 +33,11 @@ def counted(calls: int) -> Figures:
 
 def test_use_becomes_figures_over_time_beside_the_daemons() -> None:
     """Sums over backends; rates from the second message on, and the daemon's own CPU time is not touched."""
-    daemons, said = Figures(), [use_of(counted(5))]
-    sampler = Sampler(daemons, lambda: claims_of(said[-1]))
+    daemons, claims = Figures(), [claims_of(use_of(counted(5)))]
+    sampler = Sampler(daemons, lambda: claims[-1])
 
     first = sampler.sample(0)
-    said.append(use_of(counted(25)))
+    claims.append(claims_of(use_of(counted(25))))
     second = sampler.sample(10 * SECOND)
 
     assert (first["gateway_memory_bytes"], "llm_calls_per_s.gateway.ok" in first) == (90 << 20, False)
@@ -45,6 +45,20 @@ def test_use_becomes_figures_over_time_beside_the_daemons() -> None:
     assert second["llm_tokens_per_s.gateway.in"] == pytest.approx(400)
     assert second["gateway_cpu_pct"] == 0
     assert daemons.by_labels(metrics.CPU_SECONDS) == {}
+
+
+def test_use_stands_until_the_gateway_says_more() -> None:
+    """It speaks each five seconds and is plotted each second: no second without calls between two with five times as many."""
+    claims = [claims_of(use_of(counted(5)))]
+    sampler = Sampler(Figures(), lambda: claims[-1])
+    sampler.sample(0)
+    claims.append(claims_of(use_of(counted(25))))
+
+    rates = [sampler.sample(second * SECOND)["llm_calls_per_s.gateway.ok"] for second in range(5, 10)]
+    claims.append(claims_of(use_of(counted(30))))
+
+    assert rates == [pytest.approx(8)] * 5
+    assert sampler.sample(10 * SECOND)["llm_calls_per_s.gateway.ok"] == pytest.approx(2)
 
 
 def test_use_of_a_gateway_that_ran_before_makes_no_spike() -> None:
