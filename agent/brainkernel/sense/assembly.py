@@ -25,6 +25,7 @@ _UNLINKED = int(wire.ExecFlag.UNLINKED)
 _MEMFD = int(wire.ExecFlag.MEMFD)
 _SCRIPT = int(wire.ExecFlag.SCRIPT)
 _OVERLAY_UPPER = int(wire.ExecFlag.OVERLAY_UPPER)
+_ARGV_FAULT = int(wire.ExecFlag.ARGV_FAULT)
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _MINOR_BITS, _MINOR_MASK = 20, 0xFFFFF  # of the kernel's dev_t
 
@@ -47,6 +48,13 @@ def _marks_of(record: wire.ExecRecord, exe: str) -> frozenset[Mark]:
         setuid=record.uid != record.euid,
         upper=bool(flags & _OVERLAY_UPPER),
     )
+
+
+# Whether it is known, and not one that is judged by its arguments: of these the kernel makes a hash where it can (siphash.bpf.h).
+def _is_settled(record: wire.ExecRecord) -> bool:
+    if not record.flags & _REMEMBERED or record.argv_hash or record.flags & _ARGV_FAULT:
+        return False
+    return sum(map(len, record.argv)) + len(record.argv) <= wire.ARGV_HASHED_BYTES
 
 
 class _Lineage(NamedTuple):
@@ -89,7 +97,7 @@ class EventAssembly:
             except wire.WireError:
                 self.undecodable += 1
                 continue
-            if ended is None and isinstance(record, wire.ExecRecord) and not record.flags & _REMEMBERED:
+            if ended is None and isinstance(record, wire.ExecRecord) and not _is_settled(record):
                 ended = wire.ended_in(batch)
             event = self.event_of(record, ended or ())
             events.append(event)
@@ -127,9 +135,9 @@ class EventAssembly:
         # Of a script the kernel itself has put the interpreter's name into argv[0].
         started_as = (record.argv[0] if record.argv else "") if flags & _SCRIPT else filename
         exe = self._exe_paths.of(file, key, started_as, parent.key.tgid if parent else 0)
-        # Nobody will think about where a remembered program runs, nobody can say it of one that has ended, and the
-        # look-ups cost more than all the rest.
-        unasked = is_gone or bool(flags & _REMEMBERED)
+        # Nobody will think about where such a program runs, nobody can say it of one that has ended, and the look-ups cost
+        # more than all the rest.
+        unasked = is_gone or _is_settled(record)
         cwd = "" if unasked else exepath.read_cwd(self._proc, key) or ""
         return Exec(
             time_ns=record.time_ns,
@@ -159,7 +167,7 @@ class EventAssembly:
     # Known programs only: of these nothing is asked but what the record says, so the next one like it is the same event
     # but for its time and its process.
     def _keep(self, data: bytes, record: wire.Record, event: Exec) -> None:
-        if not isinstance(record, wire.ExecRecord) or not record.flags & _REMEMBERED or len(data) > _REPEAT_BYTES_MAX:
+        if not isinstance(record, wire.ExecRecord) or not _is_settled(record) or len(data) > _REPEAT_BYTES_MAX:
             return
         if len(self._repeats) >= _REPEATS_MAX:
             self._repeats.clear()

@@ -4,10 +4,11 @@ import os
 import struct
 from pathlib import Path
 
+import pytest
 from brainkernel.model import CLOCK_TICK_NS, Exec, FileId, Mark, ProcessKey
 from brainkernel.sense import wire
 from brainkernel.sense.assembly import EventAssembly
-from brainkernel.sense.cgroups import CgroupMounts, CgroupPaths
+from brainkernel.sense.cgroups import CgroupMounts, CgroupPaths, read_cgroup
 from brainkernel.sense.exepath import ExePaths
 from support.wirebytes import an_ancestor, an_exec_record
 
@@ -130,6 +131,25 @@ def test_a_new_program_is_looked_up_each_time() -> None:
     events = [event for _ in range(2) for event in assembly.events_of([record])]
 
     assert [event.cwd for event in events if isinstance(event, Exec)] == ["", ""]
+    assert not assembly._repeats
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        an_exec_record(tgid=os.getpid(), flags=wire.ExecFlag.REMEMBERED, argv_hash=7),
+        an_exec_record(tgid=os.getpid(), flags=wire.ExecFlag.REMEMBERED, argv=b"x" * 600 + b"\0"),
+        an_exec_record(tgid=os.getpid(), flags=wire.ExecFlag.REMEMBERED | wire.ExecFlag.ARGV_FAULT, argv=b""),
+    ],
+    ids=["hashed", "too long for a hash", "unreadable"],
+)
+def test_a_known_program_that_is_judged_by_its_arguments_is_looked_up_each_time(record: bytes) -> None:
+    """An interpreter is known and its next script is not: where that runs is evidence, and tells the agent's own from others'."""
+    assembly = an_assembly()
+
+    events = [event for _ in range(2) for event in assembly.events_of([record])]
+
+    assert [event.cgroup for event in events if isinstance(event, Exec)] == [read_cgroup(Path("/proc"), os.getpid())] * 2
     assert not assembly._repeats
 
 
