@@ -116,7 +116,8 @@ def _waited(evidence: Evidence) -> str:
 
 
 def _verdict(verdict: Verdict) -> Iterator[tuple[str, str]]:
-    who = {"rules": f"rule {verdict.rule}", "llm": f"LLM {verdict.model}"}.get(verdict.tier.value, verdict.tier.value)
+    kept = f"cache, of LLM {verdict.model}" if verdict.model else "cache"
+    who = {"rules": f"rule {verdict.rule}", "llm": f"LLM {verdict.model}", "cache": kept}.get(verdict.tier.value, verdict.tier.value)
     yield "category", f"{verdict.category}, {100 * verdict.confidence:.0f} % sure"
     if verdict.tier != "none":
         yield "says", who.strip()

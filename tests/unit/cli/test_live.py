@@ -231,6 +231,16 @@ def test_explain_counts_the_threads_of_a_limit_on_single_tasks() -> None:
     assert "thread 7@7" not in text
 
 
+def test_explain_says_of_which_model_a_kept_verdict_is() -> None:
+    """It was a model's word when it was kept, and is no surer for it."""
+    decision = a_decision(2)
+    kept = replace(decision.verdict, tier=Tier.CACHE, rule="", model="ollama/llama3.2:3b")
+
+    text = "\n".join(story_lines(DecisionRecord(decision=replace(decision, verdict=kept)), PLAIN, UTC))
+
+    assert "says         cache, of LLM ollama/llama3.2:3b" in text
+
+
 @given(any_of(DecisionRecord))
 def test_story_is_safe_for_any_record(record: DecisionRecord) -> None:
     """No stored text reaches a terminal as it came."""
