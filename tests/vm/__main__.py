@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
         metavar="SUITES",
         help=f"tests/kernel instead, once with the kernel of each of these Debian releases (default: {','.join(SUITES)})",
     )
-    parser.add_argument("--timeout", type=float, default=2700, metavar="SECONDS", help="for boot and tests (default: %(default)s)")
+    parser.add_argument("--timeout", type=float, default=5400, metavar="SECONDS", help="for boot and tests (default: %(default)s)")
     parser.add_argument("--keep", action="store_true", help="keep the run's folder (console log, payload disk) and say where it is")
     parser.add_argument("--shell", action="store_true", help="a root shell in the VM instead of the tests; Ctrl-A x ends it")
     parser.add_argument("pytest", nargs="*", metavar="PYTEST_ARG", help="after --: more arguments for pytest in the VM")

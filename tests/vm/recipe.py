@@ -42,6 +42,7 @@ _AGENT = (  # what the agent's package depends on or recommends: the VM has no n
 )
 _INSTRUMENTS = ("bpftool", "iproute2", "prometheus")
 _LOAD = ("cron", "gcc", "make", "stress-ng")
+_COMPILED_THERE = ("linux-headers-cloud-amd64",)  # what bcc compiles its programs with
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Recipe:
     """One image. Two recipes with the same digest build the same image, but for newer Debian packages."""
 
     suite: str
-    packages: tuple[str, ...] = field(default=_SYSTEM + _SESSIONS + _AGENT + _INSTRUMENTS + _LOAD)
+    packages: tuple[str, ...] = field(default=_SYSTEM + _SESSIONS + _AGENT + _INSTRUMENTS + _LOAD + _COMPILED_THERE)
     has_security_archive: bool = True
     # Run in the new root, after the packages and the overlay are there.
     commands: tuple[str, ...] = (

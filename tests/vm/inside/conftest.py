@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # The package is installed once, after all tests of the checkout; the last of these modules takes it away.
-ORDER = ("test_deb_services", "test_deb_capabilities", "test_deb_story", "test_deb_goes")
+ORDER = ("test_deb_services", "test_deb_capabilities", "test_deb_loaders", "test_deb_story", "test_deb_goes")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

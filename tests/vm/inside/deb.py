@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 PACKAGE = "brainkernel-agent"
 DAEMON, GATEWAY = "brainkernel.service", "brainkernel-gateway.service"
 COMMAND = "/usr/bin/brainkernel"
+CONFIG_FILE = CONFIG_DIR / "brainkernel.toml"
 LOCAL_CONFIG = CONFIG_DIR / "conf.d" / "50-local.toml"
 TEST_RULES = CONFIG_DIR / "rules.d" / "test.yaml"
 METRICS_URL = "http://127.0.0.1:9750/metrics"
 START_S = 180.0  # under emulation, beside others
-LIMITED_WITHIN_S = 120.0  # what was judged while observing is judged again after half a minute, not at the reload
+LIMITED_WITHIN_S = 240.0  # what was judged while observing is judged again after half a minute, not at the reload
 _FOLDER = Path("/payload/deb")
 # What lets the other tests run the checkout: it must not help the package.
 _CHECKOUT = (Path(site.getsitepackages()[0], "payload.pth"), Path("/usr/local/bin/brainkernel"))
@@ -46,12 +47,14 @@ def the_deb() -> Path:
 
 
 def another_version(version: str, scratch: Path) -> Path:
-    """Repack the package with another version number."""
+    """Repack the package with another version number, and with another default configuration."""
     tree = scratch / version
     output_of("dpkg-deb", "-R", str(the_deb()), str(tree))
     _replace(tree / "DEBIAN/control", r"^Version: .*", f"Version: {version}")
     _replace(tree / "DEBIAN/preinst", r'gt "[^"]*"', f'gt "{version}"')
     _replace(tree / "usr/lib/brainkernel/brainkernel/__init__.py", r'^__version__ = ".*"', f'__version__ = "{version}"')
+    with (tree / CONFIG_FILE.relative_to("/")).open("a") as conffile:
+        conffile.write(f"# as of {version}\n")
     deb = scratch / f"{version}.deb"
     output_of("dpkg-deb", "--root-owner-group", "-Znone", "-b", str(tree), str(deb))
     shutil.rmtree(tree)
@@ -94,12 +97,16 @@ def purge() -> None:
     subprocess.run(["dpkg", "--purge", PACKAGE], check=False, capture_output=True)
 
 
-def forget_all() -> None:
-    """Start the daemon with the default configuration and without any memory: what another test did is not known."""
+def forget_all(config: str = "") -> None:
+    """Start the daemon with the default configuration, or this one, and without any memory: what another test did is not known.
+
+    Before each test that needs it so, not after those that leave something else: a start takes half a minute under emulation.
+    """
     output_of("systemctl", "daemon-reload")  # a test may have taken a drop-in away
     output_of("systemctl", "stop", DAEMON)
-    for file in (LOCAL_CONFIG, TEST_RULES, *STATE_DIR.glob("state.db*")):
+    for file in (TEST_RULES, *STATE_DIR.glob("state.db*")):
         file.unlink(missing_ok=True)
+    LOCAL_CONFIG.write_text(config)
     subprocess.run(["systemctl", "reset-failed"], check=False)
     output_of("systemctl", "start", DAEMON)
     wait_until(lambda: active(DAEMON), "the daemon", within_s=START_S)
@@ -125,9 +132,13 @@ def explained(program: Path) -> Iterator[None]:
 
 
 def dpkg(*arguments: str) -> str:
-    """Run dpkg as apt does, without questions; what it said, errors included."""
+    """Run dpkg as apt does where nobody can be asked: edited files stay; what it said, errors included."""
     done = subprocess.run(
-        ["dpkg", *arguments], capture_output=True, text=True, check=False, env={"DEBIAN_FRONTEND": "noninteractive", **_PATH}
+        ["dpkg", "--force-confold", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"DEBIAN_FRONTEND": "noninteractive", **_PATH},
     )
     assert done.returncode == 0, f"dpkg {arguments}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
@@ -141,7 +152,7 @@ def configure_to_enforce() -> None:
     TEST_RULES.write_text(RULES)
     LOCAL_CONFIG.write_text(CONFIG + '\n[policy]\nlease_s = 900\n\n[agent]\nmode = "enforce"\n')
     output_of("systemctl", "reload", DAEMON)
-    wait_until(lambda: status()["mode"] == "enforce", "the new mode")
+    wait_until(lambda: status()["mode"] == "enforce", "the new mode", within_s=START_S)
 
 
 def status() -> dict[str, Any]:
@@ -176,6 +187,25 @@ def connected() -> bool:
 def journal() -> str:
     """All that both services said."""
     return output_of("journalctl", "--no-pager", "-o", "cat", "-u", DAEMON, "-u", GATEWAY)
+
+
+@contextmanager
+def a_newcomer(program: Path) -> Iterator[int]:
+    """Run a program that has never run here; its pid. It is gone afterwards."""
+    shutil.copy("/usr/bin/sleep", program)
+    try:
+        with subprocess.Popen([program, "3600"]) as process:
+            try:
+                yield process.pid
+            finally:
+                process.kill()
+    finally:
+        program.unlink()
+
+
+def decisions_about(pid: int) -> list[dict[str, Any]]:
+    """What the agent has decided about a process, as `list` shows it; the newest first."""
+    return [json.loads(line) for line in output_of(COMMAND, "list", "--json", "--program", str(pid)).splitlines()]
 
 
 def exposure_of(unit: str) -> float:

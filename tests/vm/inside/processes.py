@@ -11,6 +11,7 @@ PROC = Path("/proc")
 NS_PER_S = 1_000_000_000
 _LIBC = ctypes.CDLL(None)
 _IOPRIO_GET, _WHO_PROCESS = 252, 1  # of x86_64, which the VM is
+_OF_THE_KERNEL = 0x00200000  # PF_KTHREAD, among the flags of /proc/PID/stat
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -77,6 +78,9 @@ def scheduling() -> dict[str, str]:
             continue
         started, nice, policy = fields[19], fields[16], fields[38]
         cpus = next(line.split()[1] for line in status.splitlines() if line.startswith("Cpus_allowed:"))
+        # A workqueue's rescuer takes over the affinity of each pool that it helps out, and keeps it: worker_attach_to_pool().
+        if int(fields[6]) & _OF_THE_KERNEL:
+            cpus = "the kernel's"
         found[f"thread {task.name} started {started}"] = (
             f"nice={nice} policy={policy} io={_io_priority(int(task.name))} cpus={cpus} session={group}"
         )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vm.inside import deb, reboot
-from vm.inside.agent import CONFIG_DIR
 from vm.inside.cgroups import cgroup_values
 from vm.inside.hogs import Hog, a_hog, assert_restored
 from vm.inside.systemd import property_of
@@ -18,7 +17,6 @@ from vm.inside.waiting import output_of, wait_until
 if TYPE_CHECKING:
     from pathlib import Path
 
-EDITED = CONFIG_DIR / "brainkernel.toml"
 LOCAL_DECISIONS = ("list", "--json", "--limit", "500")
 
 
@@ -33,31 +31,34 @@ def _wait_for_the_next(old: int) -> None:
 @pytest.mark.usefixtures("package")
 def test_deb_upgrade_and_downgrade_keep_what_is_the_operators(tmp_path: Path) -> None:
     """Edited files and decisions stay; the old daemon watches until its files are there anew; going back is said."""
-    newer = deb.another_version("99.0", tmp_path)
+    newer, offered = deb.another_version("99.0", tmp_path), deb.CONFIG_FILE.with_name(f"{deb.CONFIG_FILE.name}.dpkg-dist")
     deb.forget_all()
-    with a_hog("unit") as hog:
+    with a_hog("unit", loops=1) as hog:
         values = cgroup_values()
-        EDITED.write_text(EDITED.read_text() + "# mine\n")
+        deb.CONFIG_FILE.write_text(deb.CONFIG_FILE.read_text() + "# mine\n")
         deb.configure_to_enforce()
         deb.wait_for_the_limit(hog)
         decided, old = _decided(), deb.main_pid(deb.DAEMON)
 
-        deb.dpkg("--unpack", str(newer))
-        assert (deb.main_pid(deb.DAEMON), deb.active(deb.DAEMON)) == (old, True)
-        deb.dpkg("--configure", deb.PACKAGE)
-
-        _wait_for_the_next(old)
+        with hog.held():
+            deb.dpkg("--unpack", str(newer))
+            assert (deb.main_pid(deb.DAEMON), deb.active(deb.DAEMON)) == (old, True)
+            assert hog.quota_pct is not None
+            deb.dpkg("--configure", deb.PACKAGE)
+            _wait_for_the_next(old)
         assert deb.status()["version"] == "99.0"
+        assert offered.read_text().endswith("# as of 99.0\n")
         assert _decided() >= decided > 0
         deb.wait_for_the_limit(hog)
         decided, old = _decided(), deb.main_pid(deb.DAEMON)
 
-        said = deb.dpkg("--force-downgrade", "-i", str(deb.the_deb()))
+        with hog.held():
+            said = deb.dpkg("--force-downgrade", "-i", str(deb.the_deb()))
+            _wait_for_the_next(old)
 
         assert "going back from 99.0" in said
-        _wait_for_the_next(old)
         assert _decided() >= decided
-        assert EDITED.read_text().endswith("# mine\n")
+        assert deb.CONFIG_FILE.read_text().endswith("# mine\n")
         deb.wait_for_the_limit(hog)
         output_of("systemctl", "stop", deb.DAEMON)
         assert_restored(hog, values)
@@ -68,7 +69,7 @@ def test_deb_is_left_with_a_limit_that_stands_for_a_reboot(package: deb.Installe
     """The first half: enforcing, with a limit on a unit that runs until the machine goes down."""
     deb.forget_all()
     deb.configure_to_enforce()
-    output_of("systemd-run", "--quiet", "--unit=batch-index.service", "/bin/sh", "-c", f"{HOG} >/dev/null & exec {HOG} >/dev/null")
+    output_of("systemd-run", "--quiet", "--unit=batch-index.service", "/bin/sh", "-c", f"exec {HOG} >/dev/null")
 
     deb.wait_for_the_limit(Hog((int(property_of("batch-index.service", "MainPID")),)))
 
@@ -94,11 +95,12 @@ def test_deb_goes_without_a_trace_while_a_limit_stands(package: deb.Installed) -
     """Removal takes the limit and all but files and group; the purge takes these: no unit, BPF program, map, account or cgroup."""
     deb.forget_all()
     deb.configure_to_enforce()
-    with a_hog("unit") as hog:
+    with a_hog("unit", loops=1) as hog:
         values = cgroup_values()
         deb.wait_for_the_limit(hog)
 
-        deb.dpkg("--remove", deb.PACKAGE)
+        with hog.held():
+            deb.dpkg("--remove", deb.PACKAGE)
 
         assert_restored(hog, values)
         assert {trace for trace in _left(package) if not trace.startswith(("file ", "group "))} == set()

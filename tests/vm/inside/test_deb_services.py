@@ -4,45 +4,43 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from vm.inside import deb
+from vm.inside.agent import STATE_DIR
 from vm.inside.cgroups import cgroup_values, changes
 from vm.inside.hogs import a_hog, a_hurting_hog, assert_restored
 from vm.inside.systemd import property_of
 from vm.inside.waiting import output_of, wait_until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+AUTOPKGTEST = Path("/payload/packaging/deb/debian/tests/installed")
 EXPOSURE_MAX = {deb.DAEMON: 4.0, deb.GATEWAY: 1.5}
 RECOVERED_WITHIN_S = 240.0  # the watchdog's 30 s, and a start under emulation
 pytestmark = pytest.mark.usefixtures("package")
 
 
 @pytest.fixture
-def _enforcing() -> Iterator[None]:
+def _enforcing() -> None:
     deb.forget_all()
     deb.configure_to_enforce()
-    yield
-    deb.forget_all()
 
 
 def test_deb_observes_after_installation_and_says_how_to_go_on() -> None:
     """In `systemctl status`, `brainkernel status` and the journal; on the host nothing changes while somebody hurts."""
-    with a_hurting_hog("unit") as hog:
+    with a_hurting_hog("unit", loops=1) as hog:
         before = cgroup_values()
 
         wait_until(lambda: deb.status()["counts"]["decisions"].get("limit"), "a limit that it would set", within_s=deb.START_S, every_s=1)
 
         assert changes(before, cgroup_values()) == {}
         assert hog.quota_pct is None
-    assert deb.status()["mode"] == "observe"
+    assert "observe: shows what it would do, writes nothing" in output_of(deb.COMMAND, "status")
     assert "observing, nothing is changed" in property_of(deb.DAEMON, "StatusText")
     assert "systemctl reload brainkernel" in deb.journal()
 
@@ -63,6 +61,16 @@ def test_deb_gateway_has_the_daemon_and_no_right() -> None:
     assert {status[kind] for kind in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")} == {"0" * 16}
     assert "0" not in status["Uid"].split()
     assert "brainkernel_kernel_events_total" in deb.metrics()
+
+
+def test_deb_services_are_no_news_to_themselves(tmp_path: Path) -> None:
+    """The gateway is systemd's child, not the daemon's; another one that starts is no program to judge, as any other is."""
+    output_of("systemctl", "restart", deb.GATEWAY)
+    wait_until(deb.connected, "the gateway's link", within_s=deb.START_S, every_s=1)
+    with deb.a_newcomer(tmp_path / "later") as later:
+        wait_until(lambda: deb.decisions_about(later), "a decision about what started after it", within_s=deb.START_S, every_s=1)
+
+    assert deb.decisions_about(deb.main_pid(deb.GATEWAY)) == []
 
 
 def test_deb_group_may_look_and_not_change() -> None:
@@ -89,14 +97,31 @@ def test_deb_journal_may_be_rotated_and_cut() -> None:
     output_of("journalctl", "--rotate", "--vacuum-size=1M")
     output_of("systemctl", "reload", deb.DAEMON)
 
-    wait_until(lambda: "configuration and rules read again" in deb.journal(), "a line after the rotation")
+    wait_until(lambda: "configuration and rules read again" in deb.journal(), "a line after the rotation", within_s=deb.START_S)
     assert not list(Path("/var/log").glob("brainkernel*"))
+
+
+def test_deb_daemon_says_what_to_do_with_a_newer_versions_database() -> None:
+    """After a downgrade: it ends once, with words in the journal, does not try again, and has harmed nothing."""
+    output_of("systemctl", "stop", deb.DAEMON)
+    for file in STATE_DIR.glob("state.db*"):
+        file.unlink()
+    with closing(sqlite3.connect(STATE_DIR / "state.db")) as newer:
+        newer.executescript("CREATE TABLE later (x); PRAGMA user_version = 999")
+
+    refused = subprocess.run(["systemctl", "start", deb.DAEMON], check=False, capture_output=True)
+
+    assert refused.returncode != 0
+    assert property_of(deb.DAEMON, "ActiveState") == "failed"
+    wait_until(lambda: "schema version 999" in deb.journal() and "move the file away" in deb.journal(), "what to do, in the journal")
+    with closing(sqlite3.connect(STATE_DIR / "state.db")) as newer:
+        assert newer.execute("SELECT count(*) FROM later").fetchone() == (0,)
 
 
 @pytest.mark.usefixtures("_enforcing")
 def test_deb_enforces_by_reload_and_refuses_what_is_not_valid() -> None:
     """A wrong line is named and changes nothing; going back to observe takes back what stands."""
-    with a_hog("unit") as hog:
+    with a_hog("unit", loops=1) as hog:
         before = cgroup_values()
         deb.wait_for_the_limit(hog)
         valid = deb.LOCAL_CONFIG.read_text()
@@ -105,7 +130,7 @@ def test_deb_enforces_by_reload_and_refuses_what_is_not_valid() -> None:
         refused = subprocess.run(["systemctl", "reload", deb.DAEMON], capture_output=True, check=False)
 
         assert refused.returncode != 0
-        assert f"{deb.LOCAL_CONFIG}:2: agent.mode" in deb.journal()
+        wait_until(lambda: f"{deb.LOCAL_CONFIG}:2: agent.mode" in deb.journal(), "the line that is wrong")
         assert deb.status()["mode"] == "enforce"
 
         deb.LOCAL_CONFIG.write_text(valid.replace('mode = "enforce"', 'mode = "observe"'))
@@ -117,7 +142,7 @@ def test_deb_enforces_by_reload_and_refuses_what_is_not_valid() -> None:
 @pytest.mark.usefixtures("_enforcing")
 def test_deb_daemon_survives_a_clock_that_jumps_and_is_restarted_when_it_hangs() -> None:
     """One limit through all of it: a clock set by hours does not end it, and the watchdog's restart does."""
-    with a_hog("unit") as hog:
+    with a_hog("unit", loops=1) as hog:
         deb.wait_for_the_limit(hog)
         pid = deb.main_pid(deb.DAEMON)
 
@@ -133,14 +158,14 @@ def test_deb_daemon_survives_a_clock_that_jumps_and_is_restarted_when_it_hangs()
         wait_until(lambda: hog.quota_pct is None, "the release of the hog", within_s=RECOVERED_WITHIN_S)
         wait_until(lambda: deb.main_pid(deb.DAEMON) not in (0, pid) and deb.active(deb.DAEMON), "a new daemon", within_s=RECOVERED_WITHIN_S)
     assert int(property_of(deb.DAEMON, "NRestarts")) >= 1
-    assert "atchdog timeout" in deb.journal()
+    wait_until(lambda: "atchdog timeout" in deb.journal(), "what systemd says of it")
 
 
 @pytest.mark.usefixtures("_enforcing")
 def test_deb_either_half_that_is_killed_leaves_the_other_well() -> None:
     """The gateway goes without the daemon noticing more than that; the daemon goes with its limits, and the gateway finds the next."""
     wait_until(deb.connected, "the gateway's link", within_s=deb.START_S, every_s=1)
-    with a_hog("unit") as hog:
+    with a_hog("unit", loops=1) as hog:
         deb.wait_for_the_limit(hog)
         daemon, gateway = deb.main_pid(deb.DAEMON), deb.main_pid(deb.GATEWAY)
 
@@ -157,6 +182,15 @@ def test_deb_either_half_that_is_killed_leaves_the_other_well() -> None:
         wait_until(lambda: hog.quota_pct is None, "the release of the hog", within_s=RECOVERED_WITHIN_S)
     wait_until(lambda: deb.active(deb.DAEMON) and deb.connected(), "daemon and link again", within_s=RECOVERED_WITHIN_S, every_s=1)
     assert deb.main_pid(deb.GATEWAY) == gateway
+
+
+def test_deb_autopkgtest_of_the_packaging_passes() -> None:
+    """What others run on machines of theirs, as they would."""
+    deb.forget_all()
+
+    done = subprocess.run(["sh", AUTOPKGTEST], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
 
 
 def _jump_the_clock(seconds: int) -> None:

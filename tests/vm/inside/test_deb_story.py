@@ -58,12 +58,10 @@ def ollama(package: deb.Installed) -> Iterator[FakeOllama]:
     model = FakeOllama(only_the_stranger_is_background)
     with model.running():
         GATEWAYS_ENVIRONMENT.write_text(f"{as_installed}OLLAMA_HOST={model.host}\n")
-        deb.forget_all()
-        deb.LOCAL_CONFIG.write_text(CONFIG)
-        output_of("systemctl", "restart", deb.DAEMON, deb.GATEWAY)
+        deb.forget_all(CONFIG)
+        output_of("systemctl", "restart", deb.GATEWAY)
         yield model
     GATEWAYS_ENVIRONMENT.write_text(as_installed)
-    deb.forget_all()
     output_of("systemctl", "restart", deb.GATEWAY)
 
 

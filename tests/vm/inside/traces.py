@@ -1,4 +1,4 @@
-"""What a package could leave behind: files, accounts, units, BPF programs and maps, cgroups."""
+"""What a package could leave behind: files, accounts, units, BPF programs, maps and pins, cgroups."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ _NOT_LOOKED_AT = frozenset(
     /run/systemd/propagate /run/systemd/transient /var/lib/systemd/timers /run/systemd/generator /run/systemd/dynamic-uid /var/lib/private /var/lib/vm-tests /root /home
     """.split()
 )
+_BPFFS = "/sys/fs/bpf"
 _SYSTEMDS = ("sd_",)  # its own programs for IPAddressDeny= and DevicePolicy= come and go with any service
 
 
 def traces() -> set[str]:
-    """Every file, account, unit, BPF program, map and service's cgroup there is now."""
-    return {*_files(), *_accounts(), *_units(), *_bpf(), *_cgroups()}
+    """Every file, account, unit, BPF program, map, pin and service's cgroup there is now."""
+    return {*_files(), *_accounts(), *_units(), *_bpf(), *_pins(), *_cgroups()}
 
 
 def _files() -> set[str]:
@@ -52,6 +53,11 @@ def _bpf() -> set[str]:
             if (kind == "prog" and not name.startswith(_SYSTEMDS)) or "brainkernel" in str(one.get("pids", "")) or name in _our_maps():
                 found.add(f"bpf {kind} {one['id']} {name}")
     return found
+
+
+def _pins() -> set[str]:
+    assert os.path.ismount(_BPFFS), "nothing could be pinned, so nothing would be found"
+    return {f"pin {directory}/{name}" for directory, _, files in os.walk(_BPFFS) for name in files}
 
 
 # As bpf/probe.bpf.c names them; the kernel keeps 15 characters.
