@@ -42,6 +42,7 @@ def test_exec_reaches_the_dashboard_and_no_name_reaches_prometheus(tmp_path: Pat
         story = api(f"decisions/{decision['id']}")
         found = api("decisions?kind=note&limit=100")["decisions"]
         wait_until("figures", lambda: any(v is not None for v in _means(api("series?range=60&name=own_memory_bytes"))), 60)
+        wait_until("each decision's time", lambda: _counted(api("series?range=300&name=decision_times.*")) >= len(found), 60)
         wait_until("the gateway's", lambda: any(v for v in _means(api("series?range=60&name=gateway_memory_bytes"))), 60)
         metrics = fetched(f"{url}metrics")
 
@@ -53,6 +54,12 @@ def test_exec_reaches_the_dashboard_and_no_name_reaches_prometheus(tmp_path: Pat
     assert len(re.findall(r"^brainkernel_", metrics, re.MULTILINE)) < 2_000
     checked = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def _counted(answer: dict[str, Any]) -> int:
+    lines = answer["series"].values()
+    times: float = sum((mean or 0.0) * samples for line in lines for mean, samples in zip(line["mean"], line["samples"], strict=True))
+    return round(times)
 
 
 def run(*command: str | Path) -> int:
