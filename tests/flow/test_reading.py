@@ -218,10 +218,11 @@ def test_gateway_gets_an_overview_with_the_changes_of_strategy(ends: Ends) -> No
     ends.host.store.audit.add(AuditEntry(time_ns=NOON_NS, deed="strategy", text="balanced -> conservative: stability 0.70 < 0.80"))
     ends.host.store.audit.add(AuditEntry(time_ns=NOON_NS + 1, deed="strategy_forced", uid=0, text="aggressive"))
     ends.host.store.audit.add(AuditEntry(time_ns=NOON_NS + 2, deed="approve", uid=0, decision_id=4))
+    ends.host.store.audit.add(AuditEntry(time_ns=NOON_NS + 3, deed="alert", text="slow: pause_scheduling: paused"))
 
     overview = ends.read(OverviewAsked(id=0), Overview)
 
-    assert [(s.deed, s.by_person) for s in overview.switches] == [("strategy_forced", True), ("strategy", False)]
+    assert [(s.deed, s.by_person) for s in overview.switches] == [("alert", False), ("strategy_forced", True), ("strategy", False)]
     assert {trend.name for trend in overview.trends} >= {"own_memory_bytes", "stability", "false_positive_rate"}
     assert SECRET not in str(overview)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from brainkernel.model import Program
 
 LABELS_MAX = 10_000
-LINE_MAX = 65_536
+LINES_MAX, LINE_MAX, BYTES_MAX = 100_000, 65_536, 64 << 20  # read at once, in the daemon's loop: some tenths of a second
 AGAIN_NS = 24 * 3600 * 1_000_000_000  # one word per program, form and outcome in this time: a loop must not outvote people
 HEARD_MAX = 4_096
 # These refusals say nothing of what the program is.
@@ -81,6 +81,9 @@ def read_labels(file: Path | None) -> Labels:
     if file is None:
         return Labels()
     try:
+        if file.stat().st_size > BYTES_MAX:
+            msg = f"quality.labels_file: {file}: larger than {BYTES_MAX >> 20} MiB"
+            raise ConfigError(msg)
         with file.open(encoding="utf-8", errors="surrogateescape") as lines:
             return labels_of(lines, str(file))
     except OSError as error:
@@ -92,6 +95,9 @@ def labels_of(lines: Iterable[str], name: str) -> Labels:
     """The labels of these lines, of which the last one about a program holds. Raises ConfigError with the line's number."""
     labels: dict[tuple[str, tuple[str, ...] | None], Category] = {}
     for number, line in enumerate(lines, start=1):
+        if number > LINES_MAX:
+            msg = f"{name}:{number}: at most {LINES_MAX} lines are taken; the last one about a program holds, so earlier ones can go"
+            raise ConfigError(msg)
         if not line.strip():
             continue
         if len(line) > LINE_MAX or len(labels) >= LABELS_MAX:

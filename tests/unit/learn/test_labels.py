@@ -147,3 +147,30 @@ def test_exam_counts_for_what_it_weighs_and_only_the_last_one() -> None:
     assert rates[Measure.CORRECT_CLASSIFICATION].samples == pytest.approx(15)
     assert rates[Measure.CORRECT_CLASSIFICATION].value == pytest.approx(0.9)
     assert rates[Measure.FALSE_POSITIVE].samples == 0
+
+
+@pytest.mark.parametrize(
+    ("programs", "says"),
+    [(1_000_000, ":10001: at most 10000 labels"), (10, ":100001: at most 100000 lines"), (0, ":100001: at most 100000 lines")],
+)
+def test_a_million_lines_are_refused_with_the_line_from_which_on(tmp_path: Path, programs: int, says: str) -> None:
+    """Of as many programs, of a few again and again, or empty: nobody waits until all are read, and nothing is kept of them."""
+    file = tmp_path / "labels.jsonl"
+    with file.open("w") as lines:
+        for number in range(1_000_000):
+            lines.write(f'{{"exe": "/opt/{number % programs}", "expected": "service"}}\n' if programs else "\n")
+
+    with pytest.raises(ConfigError) as error:
+        read_labels(file)
+
+    assert f"{file}{says}" in str(error.value)
+
+
+def test_file_that_is_far_too_large_is_not_read(tmp_path: Path) -> None:
+    """Also where all of it is one line."""
+    file = tmp_path / "labels.jsonl"
+    with file.open("wb") as sparse:
+        sparse.truncate(1 << 40)
+
+    with pytest.raises(ConfigError, match="larger than 64 MiB"):
+        read_labels(file)
