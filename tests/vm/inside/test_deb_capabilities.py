@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pwd
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,18 @@ def others_directories_are_seen() -> bool:
             process.kill()
 
 
+def others_connections_are_seen() -> bool:
+    """What the input of another user's program is connected to is evidence; so is, by the same look, what a person sees of it."""
+    program = _a_new_program("connected", "/usr/bin/sleep")
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as end:
+        far, _ = server.accept()
+        with far, subprocess.Popen([*_AS_USER, program, "600"], cwd=HOME, stdin=end.fileno()) as process:
+            try:
+                return bool(_shown(program, "remote_stdio", of="evidence"))
+            finally:
+                process.kill()
+
+
 def short_lived_programs_of_private_directories_are_named() -> bool:
     """A program that ended before it could be looked at is found below a directory that only its owner may enter."""
     program = _a_new_program("ends", "/usr/bin/true")
@@ -91,6 +104,7 @@ FEATURE_OF: dict[str, Callable[..., bool]] = {
     "cap_bpf": programs_are_seen,
     "cap_perfmon": programs_are_seen,
     "cap_sys_ptrace": others_directories_are_seen,
+    "cap_dac_read_search": others_connections_are_seen,
     "cap_setuid": units_of_users_are_limited,
     "cap_sys_nice": jobs_of_cron_are_limited,
 }
@@ -140,13 +154,13 @@ def _a_new_program(name: str, source: str) -> Path:
 
 
 # What is known of a program by now, as a person would find it: by its name, in the list.
-def _shown(program: Path, key: str) -> str | None:
+def _shown(program: Path, key: str, *, of: str = "program") -> str | None:
     found: list[str] = []
 
     def look() -> bool:
         for line in output_of(deb.COMMAND, "list", "--json", "--program", program.name).splitlines():
             explained = json.loads(output_of(deb.COMMAND, "explain", "--json", str(json.loads(line)["id"])))
-            found.append(_inside(explained, "program")[key])
+            found.append(_inside(explained, of).get(key, ""))
         return bool(found)
 
     return found[0] if _in_time(look, SHOWN_WITHIN_S) else None
