@@ -129,6 +129,9 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     groq_model: Annotated[str, _setting("model name at Groq")] = "llama-3.1-8b-instant"
     ollama_model: Annotated[str, _setting("model name at Ollama; empty: the first one it has")] = ""
     llamacpp_model_file: Annotated[str, _setting("path of a .gguf file")] = ""
+    llamacpp_threads: Annotated[
+        int, Meta(ge=1, le=256), _setting("of the embedded model: several answer sooner on idle CPUs, and spin for each other on busy ones")
+    ] = 1
     may_act: Annotated[
         bool, _setting("let an LLM's verdict limit although its model has not passed `brainkernel exam`; without it the exam decides")
     ] = False

@@ -251,6 +251,7 @@ class Evidence:
     unowned: bool = False  # looked up, and no package owns the file
     unit: Unit | None = None
     container: str = ""
+    image: str = ""  # that the container was made of
     session: str = ""  # logind session id
     tty: str = ""
     script: str = ""  # what an interpreter runs

@@ -29,6 +29,7 @@ params.api_prefix = "/openai"
 params.n_ctx = 8192
 params.n_parallel = 1
 params.verbosity = 0
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # two spin for each other beside other tests
 server = xllamacpp.Server(params)
 print(server.listening_address, flush=True)
 sys.stdin.read()

@@ -91,6 +91,7 @@ def _evidence(evidence: Evidence) -> Iterator[tuple[str, str]]:
             yield "triggered by", ", ".join(unit.triggered_by)
     for label, text in (
         ("container", evidence.container),
+        ("image", evidence.image),
         ("session", evidence.session),
         ("terminal", evidence.tty),
         ("script", evidence.script),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from brainkernel.enrich.dpkg import DpkgDatabase
+from brainkernel.enrich.images import Images
 from brainkernel.enrich.marks import DELETED_SUFFIX, marks_of_path
 from brainkernel.enrich.packages import Checksums, file_id_of, package_of
 from brainkernel.enrich.procfs import NO_DELAYS, ProcFs
@@ -61,6 +62,7 @@ class Enricher:
         self._packages = packages
         self._checksums = checksums or Checksums()
         self._units = UnitFiles(fs_root, clock)
+        self._images = Images(fs_root)
         self._sockets = Sockets(clock)
         self._clock = clock
         self._owners: OrderedDict[tuple[str, FileId | None], _Ownership] = OrderedDict()
@@ -118,6 +120,7 @@ class Enricher:
             script_package=of_script.package,
             unit=self._units.unit_at(place) or before.unit,
             container=place.container or before.container,
+            image=self._images.image_of(place.container) or before.image,
             session=session or before.session,
             tty=tty_name_of(tty) or before.tty,
             script=script or before.script,

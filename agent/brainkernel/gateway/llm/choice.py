@@ -89,7 +89,7 @@ class Chooser:
             return None, "llm.llamacpp_model_file is not set"
         if self._llamacpp is None:
             try:
-                self._llamacpp = LlamaCpp(self._settings.llamacpp_model_file)
+                self._llamacpp = LlamaCpp(self._settings.llamacpp_model_file, self._settings.llamacpp_threads)
             except LlmError as error:
                 return None, f"no llamacpp: {error}"
         return self._llamacpp, f"llamacpp because llm.llamacpp_model_file names {self._llamacpp.model}"

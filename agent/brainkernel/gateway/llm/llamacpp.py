@@ -21,10 +21,11 @@ class LlamaCpp:
 
     name = "llamacpp"
 
-    def __init__(self, model_file: str) -> None:
+    def __init__(self, model_file: str, threads: int = 1) -> None:
         """Raise LlmError if the package is not installed or the file cannot be read."""
         self.model = Path(model_file).name
         self._model_file = model_file
+        self._threads = threads
         self._lock = threading.Lock()
         self._server: Any = None
         if importlib.util.find_spec("xllamacpp") is None:
@@ -73,6 +74,8 @@ class LlamaCpp:
             params.n_ctx = CONTEXT_TOKENS
             params.n_parallel = 1
             params.verbosity = 0
+            # Threads of llama.cpp wait for each other without sleeping: two took ten times the CPU of one beside a load of 9 on 2 CPUs.
+            params.cpuparams.n_threads = params.cpuparams_batch.n_threads = self._threads
             # The binding always listens on a loopback port too; nobody shall use it.
             params.api_keys = [secrets.token_hex(32)]
             try:
