@@ -197,6 +197,7 @@ def _panel_of(number: int, panel: Panel) -> dict[str, Any]:
         "datasource": DATASOURCE,
         "gridPos": {"x": number % PER_ROW * WIDTH, "y": number // PER_ROW * HEIGHT, "w": WIDTH, "h": HEIGHT},
         "fieldConfig": {"defaults": {} if heatmap else defaults, "overrides": []},
+        **({"maxDataPoints": 30} if whole else {}),  # of which the last one is shown: each looks at the whole time
         "options": _OPTIONS.get(panel.kind, {"tooltip": {"mode": "multi", "sort": "desc"}}),
         "targets": [
             {
@@ -205,7 +206,6 @@ def _panel_of(number: int, panel: Panel) -> dict[str, Any]:
                 "expr": expression,
                 "legendFormat": legend,
                 "format": "heatmap" if heatmap or whole else "time_series",
-                **({"instant": True} if whole else {}),
             }
             for place, (expression, legend) in enumerate(panel.queries)
         ],

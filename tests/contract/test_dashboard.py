@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from brainkernel.gateway.web.token import Token
@@ -284,6 +284,25 @@ def test_live_events_move_the_page(page: Page) -> None:
         page.until("document.querySelector('.tiles strong').textContent == '1,123'")
         sources.daemon.results.clear()
         page.until("document.getElementById('state').textContent.includes('does not answer')")
+
+
+def test_fault_of_the_live_figures_is_said_and_they_come_back(page: Page) -> None:
+    """A page that is looked at is not left in silence, and needs no reload when the fault is over."""
+    sources, faults = dashboard_data.sources(), [ValueError("a figure of a strange kind")]
+    overview = sources.daemon.results["OverviewAsked"]
+
+    def answer(_asked: object) -> dict[str, Any]:
+        if faults:
+            raise faults[0]
+        assert isinstance(overview, dict)
+        return overview
+
+    sources.daemon.results["OverviewAsked"] = answer
+    with serving(sources=sources) as server:
+        page.open(server.url)
+        page.until("document.getElementById('state').textContent.includes('no connection to the gateway')")
+        faults.clear()
+        page.until("document.querySelector('.tiles strong')?.textContent == '123'")
 
 
 def test_login_in_a_browser(page: Page) -> None:
