@@ -177,7 +177,7 @@ class Strategist:
         if self.strategy is before:
             return None
         self._since_ns = now_ns
-        why = "forced" if strategy else f"no longer forced; {self.why}"
+        why = self.why if strategy or self._demanded else "the rules are followed again"
         return Change(before=before, after=self.strategy, why=why, by=ChangedBy.PERSON)
 
     def demand(self, strategy: Strategy | None, now_ns: int) -> Change | None:
