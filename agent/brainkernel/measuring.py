@@ -127,6 +127,7 @@ class Measuring:
             anomalous_since_s=None if begun_s is None else max(0.0, self._clock.wall_ns() / NS_PER_S - begun_s),
             slope_per_h=None if slope.per_s is None else slope.per_s * 3600,
             bound=source.bound,
+            above=source.above,
             breach_in_s=slope.breach_in_s,
         )
 

@@ -213,6 +213,8 @@ def test_trend_is_drawn_into_the_future_and_anomalies_are_marked(server: HttpSer
 
     assert page.evaluate("document.querySelector('.u-legend').textContent.includes('bound')")
     assert page.until(marked) > 1000
+    rows = "[...document.querySelectorAll('main tbody tr')].filter(r => r.textContent.startsWith('calm')).map(r => r.lastChild.textContent)"
+    assert page.evaluate(rows) == ["beyond it at this moment"]
     page.open(f"{server.url}#/trends?from=1790000000&to=1790003600")
     page.until("location.hash.includes('from') && document.getElementById('now').hidden === false")
     page.until(DRAWN)

@@ -77,7 +77,8 @@ def overview(text: str = "a sentence") -> dict[str, Any]:
             stability=control.Stability(0.97, {text: 0.03}), budgets=(),
             trends=(reading.Trend(name=text, unit="ms", help=text, now=12.0, mean=10.0, slope_per_h=1.0, bound=3000.0, breach_in_s=7200.0),
                     reading.Trend(name="decision_mean_ms", unit="ms", help="mean", now=12.0, slope_per_h=40.0, bound=15.0),
-                    reading.Trend(name="x", unit="%", help="y", now=1.0, anomalous_since_s=90.0)),
+                    reading.Trend(name="x", unit="%", help="y", now=1.0, anomalous_since_s=90.0),
+                    reading.Trend(name="stability", unit="", help="calm", now=0.7, bound=0.8, above=False)),
             anomalies=(reading.Anomaly(name="decision_mean_ms", begun_s=int(time.time()) - 300, ended_s=int(time.time()) - 100),
                        reading.Anomaly(name=text, begun_s=1_790_000_000, text=text)), notices=(text,),
         )

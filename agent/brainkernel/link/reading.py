@@ -66,6 +66,7 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     anomalous_since_s: float | None = None  # seconds ago; None: as usual
     slope_per_h: float | None = None
     bound: float | None = None  # what it should not cross
+    above: bool = True  # from which side
     breach_in_s: float | None = None  # if it goes on like this; 0: crossed
 
 

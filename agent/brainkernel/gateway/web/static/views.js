@@ -69,7 +69,8 @@ function trends(live) {
   return table('Change and forecast', ['Figure', 'Now', 'Usual', 'Change per hour', 'Should stay', 'If it goes on'],
     (live.overview?.trends ?? []).map((row) => {
       const shown = (value) => ({ number: format(value, unit[row.unit] ?? 'count') });
-      const ahead = row.breach_in_s === null ? 'no breach in sight' : row.breach_in_s === 0 ? 'beyond its bound now' : `reaches it in ${duration(row.breach_in_s)}`;
+      const beyond = row.now !== null && (row.above ? row.now > row.bound : row.now < row.bound); // a moment is no trend
+      const ahead = row.breach_in_s === null ? (beyond ? 'beyond it at this moment' : 'no breach in sight') : row.breach_in_s === 0 ? 'beyond its bound now' : `reaches it in ${duration(row.breach_in_s)}`;
       const state = row.anomalous_since_s === null ? null : el('strong', { class: 'warn' }, ` unlike itself for ${duration(row.anomalous_since_s)}`);
       return [el('span', { title: row.name }, row.help, state), shown(row.now), shown(row.mean), shown(row.slope_per_h), shown(row.bound), row.bound === null ? '' : ahead];
     }), 'Trends appear after some minutes.');
