@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -59,15 +60,19 @@ def killed_at(statement: int, work: Callable[[], object]) -> bool:
             left -= 1
         return trace
 
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        work()
-    except KilledError:
-        return True
-    finally:
-        sys.settrace(before)
-    return False
+    def traced() -> bool:
+        sys.settrace(trace)
+        try:
+            work()
+        except KilledError:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+    # Raised from a trace amid `except`, the handled exception stays that thread's for good (CPython 3.11): any later failure would tell of all of them.
+    with ThreadPoolExecutor(1) as killed:
+        return killed.submit(traced).result()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 import subprocess
@@ -108,12 +109,17 @@ def test_a_late_answer_is_kept_for_the_next_time(agent: RunningAgent, public_dir
 
     assert (decision["category"], decision["decision"]) == ("unknown", "note")
     assert decision["latency_ms"] >= DEADLINE_MS
-    wait_until("all late answers", lambda: json.loads(agent.ask("status", "--json").stdout)["counts"]["llm_calls"] == len(ollama.requests))
 
-    run_as(2002, program)
+    # Others start unknown programs on this host, too, and the model is as slow for them: when its answer comes is not ours to say.
+    later_users = itertools.count(2002)
 
-    (again,) = wait_until("the second person's", lambda: agent.of_type("decision", exe=program, uid=2002))
-    assert (again["tier"], again["category"]) == ("cache", "background")
+    def found_in_the_cache() -> dict[str, Any] | None:
+        uid = next(later_users)
+        run_as(uid, program)
+        (again,) = wait_until("the next person's", lambda: agent.of_type("decision", exe=program, uid=uid))
+        return again if again["tier"] == "cache" else None
+
+    assert wait_until("the late answer", found_in_the_cache)["category"] == "background"
 
 
 @pytest.mark.parametrize(
