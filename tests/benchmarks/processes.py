@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -27,7 +28,8 @@ def family_of(pid: int) -> list[int]:
     family = [pid]
     for member in family:  # grows while it is walked
         for task in (PROC / str(member) / "task").iterdir():
-            family += [int(child) for child in (task / "children").read_text().split()]
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended; its children are another's now
+                family += [int(child) for child in (task / "children").read_text().split()]
     return family
 
 
