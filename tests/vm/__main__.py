@@ -7,11 +7,12 @@ import secrets
 import shutil
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from vm.image import ImageError, cache_dir, image_of
 from vm.kernels import SUITES, kernel_of
-from vm.machine import Machine, MachineError
+from vm.machine import GuestDeadError, Machine, MachineError
 from vm.payload import write_payload
 from vm.progress import say
 from vm.recipe import RECIPES
@@ -78,7 +79,7 @@ def _run_kernels(options: argparse.Namespace, scratch: Path) -> int:
     for kernel in kernels:
         say(f"the kernel of {kernel.suite}")
         image = kernel.image(userland, scratch)
-        machine = Machine(image, payload, scratch / f"console-{kernel.suite}.log", end_of_run, (kernel.disk,), patches_itself=True)
+        machine = Machine(image, payload, scratch / f"console-{kernel.suite}.log", end_of_run, (kernel.disk,), in_one_thread=True)
         try:
             statuses[kernel.suite] = machine.shell() if options.shell else machine.run(options.timeout)
         except MachineError as error:  # the other kernels may do better
@@ -96,7 +97,14 @@ def _run_one(options: argparse.Namespace, scratch: Path) -> int:
     color = ["--color=yes"] if sys.stdout.isatty() else []
     payload = write_payload(scratch, cache, arguments=[*color, *selection, *options.pytest], end_of_run=end_of_run)
     machine = Machine(image, payload, scratch / "console.log", end_of_run)
-    return machine.shell() if options.shell else machine.run(options.timeout)
+    if options.shell:
+        return machine.shell()
+    try:
+        return machine.run(options.timeout)
+    except GuestDeadError as error:
+        # A kernel at fault dies again; two threads of QEMU that trod on each other are one now, which takes longer.
+        say(f"{error}\nonce more, with one thread for all CPUs")
+        return replace(machine, in_one_thread=True).run(options.timeout)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from vm.progress import say
 
@@ -38,6 +38,10 @@ class MachineError(Exception):
     """The VM brought no result; the text says what was seen last."""
 
 
+class GuestDeadError(MachineError):
+    """The guest's kernel panicked, or never came to life: it, or the emulation of two CPUs by two threads, is at fault."""
+
+
 @dataclass(frozen=True, slots=True)
 class Machine:
     """One boot. The image is used through a snapshot that vanishes with the process."""
@@ -49,12 +53,12 @@ class Machine:
     more_disks: tuple[Path, ...] = ()
     # One thread of the host for all CPUs: with one each, QEMU 7.2 may run code that another CPU is just writing anew as it was
     # before. A kernel that attaches to a tracepoint does that; 7.2 died of the breakpoint that it had taken out again.
-    patches_itself: bool = False
+    in_one_thread: bool = False
 
     def run(self, timeout_s: float) -> int:
         """Copy pytest's output to stdout as it comes and return its exit status.
 
-        Raises MachineError if the machine ends, or the time does, before the status is there.
+        Raises MachineError if the machine ends, or the time does, before the status is there; GuestDeadError if its kernel does.
         """
         output = ["-chardev", "file,id=out,path=/dev/stdout", "-device", "virtio-serial"]
         output += ["-device", "virtserialport,chardev=out,name=brainkernel"]
@@ -70,7 +74,7 @@ class Machine:
     def _command(self, serial: str, *, interactive: bool = False) -> list[str]:
         accelerator = os.environ.get("BRAINKERNEL_VM_ACCEL", "tcg")
         # /dev/kvm may be there and not work (nested virtualisation): never taken unasked.
-        emulated = ("-accel", f"tcg,thread={'single' if self.patches_itself else 'multi'}", *EMULATED_CPU)
+        emulated = ("-accel", f"tcg,thread={'single' if self.in_one_thread else 'multi'}", *EMULATED_CPU)
         processor = ("-accel", "kvm", "-cpu", "host") if accelerator == "kvm" else emulated
         kernel_says = "systemd.journald.forward_to_console=1 systemd.journald.max_level_console=warning"
         # A getty would hang up the console and swallow what is printed there.
@@ -93,12 +97,14 @@ class Machine:
             limit_s = timeout_s if booted else BOOT_DEADLINE_S
             left_s = started_s + limit_s - time.monotonic()
             if left_s <= 0:
-                self._fail(f"no {'end of the tests' if booted else 'sign of life'} after {limit_s:.0f} s")
+                if not booted:
+                    raise GuestDeadError(self._story(f"no sign of life after {limit_s:.0f} s"))
+                raise MachineError(self._story(f"no end of the tests after {limit_s:.0f} s"))
             if not select.select([process.stdout], [], [], min(left_s, LOOK_S))[0]:
                 self._fail_if_it_panicked()
                 continue
             if not (read := os.read(process.stdout.fileno(), 65536)):
-                self._fail(f"the machine stopped by itself (qemu ended with {process.wait()})")
+                raise MachineError(self._story(f"the machine stopped by itself (qemu ended with {process.wait()})"))
             if not booted:
                 say("booted")
                 booted = True
@@ -120,16 +126,14 @@ class Machine:
     # Its CPUs spin from then on; the machine itself says nothing more.
     def _fail_if_it_panicked(self) -> None:
         if any(PANIC in line for line in self._said()):
-            self._fail("its kernel panicked")
+            raise GuestDeadError(self._story("its kernel panicked"))
 
     def _said(self) -> list[str]:
         return self.console.read_text(errors="replace").splitlines() if self.console.exists() else []
 
-    def _fail(self, what: str) -> NoReturn:
-        said = self._said()
-        tail = "\n".join(f"  console | {line.strip()}" for line in said[-CONSOLE_TAIL_LINES:])
-        msg = f"\n{what}\n{tail or '  the console is empty'}"
-        raise MachineError(msg)
+    def _story(self, what: str) -> str:
+        tail = "\n".join(f"  console | {line.strip()}" for line in self._said()[-CONSOLE_TAIL_LINES:])
+        return f"\n{what}\n{tail or '  the console is empty'}"
 
 
 @contextmanager
