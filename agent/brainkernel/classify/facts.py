@@ -323,6 +323,8 @@ def undisguised(text: str) -> str:
     """Undo the cheap disguises of shell text: `{a,b}` for `a b`, `${IFS}`, empty quotes and backslashes inside words."""
     if "{" in text and "," in text:
         text = _BRACE.sub(lambda m: m[1].replace(",", " "), text)
+    if "\\n" in text and ("printf" in text or "echo -e" in text or "$'" in text):
+        text = text.replace("\\n", " ")  # the end of a line that is written; `u\name` is a disguise where nothing writes
     if "IFS" in text:
         text = _IFS.sub(" ", text)
     if "''" in text or '""' in text or "\\" in text:
