@@ -10,9 +10,10 @@ _NEAR_CHARS = 1100  # an end of a value is looked for this far, unless the value
 SIMPLE_WORD = re.compile(r"[a-z]{1,24}|[A-Z][a-z]{1,24}|\d{1,3}")
 
 # A name is read once, from where its chain of words, dots and dashes begins, and never gone back into: time is linear in the text.
-_NAME = r"(?<![\w.-])[\d.-]*+(?P<name>[A-Za-z_][\w.-]*+"
+_NAME = r"(?<![\w.-])[\d.-]*+(?P<name>[^\W\d][\w.-]*+"
 _ASSIGNMENT = re.compile(
-    _NAME + r"(?:\[\w{0,40}\]){0,3})(?:\\?[\"']?[\]}])?(?P<equals>\s{0,2}(?:=>|:?=|%3[Dd])\s{0,2}(?!=))(?P<quote>\\{0,3}[\"']|)"
+    _NAME
+    + r"(?:\[\w{0,40}\]){0,3})(?:\\?[\"'](?=\s{0,2}=>)|\\?[\"']?[\]}])?(?P<equals>\s{0,2}(?:=>|:?=|%3[Dd])\s{0,2}(?!=))(?P<quote>\\{0,3}[\"']|)"
 )
 _PAIR = re.compile(
     r"(?P<open>(?<!\w)\\{0,3}[\"']|)" + _NAME + r")(?P<close>\\{0,3}[\"']|)(?P<colon>\s{0,4}:\s{0,4})(?P<quote>\\{0,3}[\"']|)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+import unicodedata
 from functools import lru_cache
 from itertools import pairwise
 
@@ -14,7 +15,31 @@ _JOINED_CHARS_MAX = 12
 _REFERENCE_CHARS_MAX = 300
 
 # A name is cut into words: "MYSQL_ROOT_PASSWORD", "keyStorePassword", "auth.password", "x-api-key".
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
+_NOT_DECOMPOSED = str.maketrans("łŁøØđĐıß", "lLoOdDis")  # Unicode has no letter and mark for these
+
+
+def _folded(name: str) -> str:
+    # "contraseña" and "contrasena" are one name: people drop the marks where a keyboard has none.
+    if name.isascii():
+        return name
+    return "".join(c for c in unicodedata.normalize("NFKD", name.translate(_NOT_DECOMPOSED)) if not unicodedata.combining(c))
+
+
+def _words_of(name: str) -> list[str]:
+    words = [w.lower() for w in _WORD.findall(_folded(name[-160:]))]
+    while words and words[-1].isdecimal():  # password1
+        words.pop()
+    if words and words[-1].endswith("key") and words[-1][:-3] in _SECRET_KEYS:  # activationkey
+        words[-1:] = [words[-1][:-3], "key"]
+    return words
+
+
+# What other languages call a password, in the names that programs of those countries use.
+_FOREIGN = (
+    "contraseña contrasenya clave senha passe motdepasse mdp parola wachtwoord lösenord adgangskode passord salasana hasło heslo jelszo geslo "
+    "lozinka şifre geheimnis пароль 密码 密碼 パスワード 비밀번호"
+)
 
 # The last word decides. Strong: any value is a secret. Weak: only a value that looks like one.
 _STRONG = frozenset(
@@ -22,7 +47,7 @@ _STRONG = frozenset(
     "accesstoken privatekey secretkey accesskey accountkey masterkey sessionkey signingkey encryptionkey sharedkey presharedkey licensekey "
     "bearer jwt authorization cookie cookies mnemonic otp totp seedphrase webhook requirepass masterauth storepass keypass userpass dbpass "
     "credential authkey sas sessionid sessid phpsessid csrftoken xsrf pgpassword userpwd passkey mypass secretid wpapsk pskhex "
-    "storepasswd upw opw apitoken clientsecret sshpass nthash lmhash aeskey rpcpassword".split()
+    f"{_folded(_FOREIGN)} nkey storepasswd upw opw apitoken clientsecret sshpass nthash lmhash aeskey rpcpassword".split()
 )
 _WEAK = frozenset("appid key auth sig signature salt seed session sid code nonce login creds credentials hexkey".split())
 # "key" after one of these is a secret key whatever it looks like; after others only if it looks like one.
@@ -32,14 +57,14 @@ _SECRET_KEYS = frozenset(
 )
 _OTHER_KEYS = frozenset(
     "cache sort partition primary foreign public pub host recv group object index hot short routing idempotency range row order map unique "
-    "known trusted socket surrogate dnssec search send list export import default gpg pgp fetch delete sign hash compose meta super modifier on no lang".split()
+    "known trusted socket surrogate dnssec search send list export import default gpg pgp fetch delete sign hash compose meta super modifier on no lang lsign".split()
 )
 # "password" and its like after one of these is a switch or a number, not a name for a secret.
 _NOT_BEFORE = frozenset(
     "no without max min num with ask require requires use forget skip disable enable reset show generate gen list count change expire get "
     "read print force total check validate new-line is has allow next per prompt n lower existing pull from external".split()
 )
-_SINGULAR_COUNTS = frozenset(("tokens", "secrets", "passwords"))
+_MANNERS = frozenset("inline value plain plaintext text string literal raw".split())  # how it is given: --password-inline, TOKEN_VALUE
 _REFERENCE_WORDS = frozenset(
     "true false yes no none null nil on off stdin prompt ask env auto required optional disabled enabled never always default keep file "
     "undefined publickey keyboard-interactive gssapi plain files keyring file- encrypted inherit".split()
@@ -53,7 +78,7 @@ _PATH = re.compile(
     r"work|lib|snap|nix|sbin|bin)(?:/|$)|~[\w.-]*/|\.{1,2}/)[^\s]*)|@[\w./-]+\.[a-z]{2,5}"
 )
 _FILE_NAME = re.compile(
-    r"[\w./@+-]{1,120}\.(?:pem|key|crt|cer|der|csr|json|ya?ml|txt|p12|pfx|jks|gpg|asc|pub|env|toml|ini|conf|cfg|c|h|cc|cpp|py|js|ts|go|rs|php|sh|kdbx|db|xml|html?|md|log|sql|out|o|d|secret|pw|tar|gz)"
+    r"[\w./@+-]{1,120}\.(?:pem|key|crt|cer|der|csr|json|ya?ml|txt|p12|pfx|jks|gpg|asc|pub|env|toml|ini|conf|cfg|c|h|cc|cpp|py|js|ts|go|rs|php|sh|kdbx|db|xml|html?|md|log|sql|rlib|rmeta|so|dylib|jar|war|java|rb|lua|dat|out|o|d|secret|pw|tar|gz)"
 )
 _SOURCE = re.compile(r"(?:env|file|fd|stdin|cmd|vault|arn|ref|secretRef|awskms|gcpkms|pkcs11|keyring|op|ssm|sm)(?::.*)?", re.DOTALL)
 _CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|blake\w{1,3})[:-]", re.IGNORECASE)
@@ -61,6 +86,7 @@ LOGIN_NAME = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd
 LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s:].{2,256}")
 _PLAIN_SIGNS = re.compile(r"[-_./:,@=]")  # of names, versions and paths
 _BASE64_WORD = re.compile(r"(?:base64:)?[A-Za-z0-9+/_-]{22,256}={0,2}")
+_BASE32 = re.compile(r"(?=(?:[A-Z]*[2-7]){3})(?:[A-Z2-7]{32}|[A-Z2-7]{52}|[A-Z2-7]{56})")  # a seed of one-time passwords
 _CODED = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _FILE_IN_BASE64 = (
     "iVBORw0KGgo",
@@ -89,11 +115,11 @@ _COUNT = re.compile(r"\d{1,9}(?:\.\d+)?[kKmMgG]?|0x[0-9a-fA-F]{1,4}")
 @lru_cache(maxsize=512)
 def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
     """How surely a value under this name is a secret: 2 always, 1 if it looks like one, 0 never."""
-    words = [w.lower() for w in _WORD.findall(name[-160:])]
-    while words and words[-1].isdecimal():  # password1
-        words.pop()
+    words = _words_of(name)
     if not words:
         return 0
+    if words[-1] in _MANNERS and strength_of("-".join(words[:-1])) == CERTAIN:
+        return CERTAIN
     if "".join(words[-3:]) == "secretkeybase" or words[-2:] == ["account", "key"]:
         return 2
     last, before = words[-1], words[-2] if len(words) > 1 else ""
@@ -125,7 +151,7 @@ def is_secret(name: str, value: str) -> bool:
         return False
     if strength == 1:
         return looks_random(value) or looks_chosen(value) or bool(LOGIN_NAME.search(name) and LOGIN.fullmatch(value))
-    words = [w.lower() for w in _WORD.findall(name[-160:])]
+    words = _words_of(name)
     if words == ["pass"]:
         return value not in ("1", "2", "3")  # of an encoder
     return not (words[-1] == "token" and _COUNT.fullmatch(value))
@@ -173,7 +199,12 @@ def looks_chosen(value: str) -> bool:
 
 def is_bare_secret(word: str) -> bool:
     """Whether a whole argument is a secret by its look alone, whatever stands before it."""
-    return is_bare_key(word) or _is_bare_login(word) or bool(_STRONG_PASSWORD.fullmatch(word) and not _NO_PASSWORD.fullmatch(word))
+    return (
+        is_bare_key(word)
+        or bool(_BASE32.fullmatch(word))
+        or _is_bare_login(word)
+        or bool(_STRONG_PASSWORD.fullmatch(word) and not _NO_PASSWORD.fullmatch(word))
+    )
 
 
 def _is_bare_login(word: str) -> bool:

@@ -24,12 +24,12 @@ from brainkernel.classify.redact_text import without_header, without_secrets
 if TYPE_CHECKING:
     from brainkernel.classify.redact_programs import Conventions
 
-_OPTION = re.compile(r"--?[A-Za-z][\w.-]{0,80}")
+_OPTION = re.compile(r"--?[^\W\d_][\w.-]{0,80}")
 _NO_PASSWORDS = ("x", "X", "api_token", "x-oauth-basic")  # the user name is the key then
 _SETTING = re.compile(r"[A-Z][A-Za-z]+=")  # systemd-run -p CPUWeight=10
 _USER_OPTION = re.compile(r"-[uUl]|--?user(?:name)?(?:=.*)?|--login|-D")
 _TELLING_COMMAND = re.compile(r"(?P<keep>(?:\S{0,64}/)?(?:echo|printf)\s{1,4}(?:-n\s{1,4})?)(?P<secret>.+)", re.DOTALL)
-_LONG = re.compile(r"(?P<name>(?:--?|/)[A-Za-z][\w.:-]{0,120}?)(?P<equals>=|:=)(?P<value>.*)", re.DOTALL)
+_LONG = re.compile(r"(?P<name>(?:--?|/)[^\W\d_][\w.:-]{0,120}?)(?P<equals>=|:=)(?P<value>.*)", re.DOTALL)
 _LOOKS_LIKE_OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:=.*)?|-[A-Za-z]", re.DOTALL)
 _PORTS = re.compile(r"(?:[\d.]{7,15}:)?\d{1,5}(?::\d{1,5})?(?:-\d{1,5})?(?:/\w{3,4})?")
 _SHELL_C = re.compile(r"-[A-Za-z]{0,6}c[A-Za-z]{0,3}|--command")

@@ -30,6 +30,7 @@ _TOKENS = (
     r"(?:b3BlbnNzaC1rZXktdjE|LS0tLS1CRUdJTi[A-Za-z0-9+/]{0,40}UFJJVkFURSBLRVk)[A-Za-z0-9+/=]{16,8192}", r"MII[EJC][A-Za-z0-9+/=\\]{200,8192}",  # a private key's base64
     r"(?i:otpauth-migration://)\S{8,1024}", r"[\w~.-]{3}8Q~[\w~.-]{31,34}", r"v1\.0-[0-9a-f]{24}-[0-9a-f]{100,200}",
     r"(?=[A-Z-]*\d)(?=[\d-]*[A-Z])(?:[A-Z0-9]{5}-){3,5}[A-Z0-9]{5}(?![\w-])",  # a product's key
+    r"pat[A-Za-z0-9]{14}\.[0-9a-f]{64}", r"[0-9a-f]{32}-[0-9a-f]{8}-[0-9a-f]{8}(?![\w-])", r"S[ACNOUX][A-Z2-7]{56}(?![A-Za-z0-9])",  # Airtable, Mailgun, NATS
     r"(?:rdme|shippo_live|scw|SCWSECRET|pnu|p8e|sl|t1|tfp|v2\.local|v4\.local)_[A-Za-z0-9]{24,128}", r"\$ANSIBLE_VAULT;[\w.;]{3,40}",
 )  # fmt: skip
 _TOKEN = re.compile(rf"(?<![A-Za-z0-9_])(?:{'|'.join(_TOKENS)})")

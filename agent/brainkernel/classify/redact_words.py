@@ -20,7 +20,7 @@ _FILE_OF_SECRETS = re.compile(
     r"(?i)(?:^|[/._-])(?:secrets?|passwords?|passwd|pw|credentials?|pgpass|netrc|htpasswd|token|psk|passphrase|keyfile|chap-secrets|pap-secrets)(?:\.(?:txt|conf|cfg))?$"
 )
 _LAST_WORD = re.compile(r"[^\s:]{3,}\s*$")
-_NAMED = re.compile(r"-{0,2}[A-Za-z_][\w.:-]{0,120}")
+_NAMED = re.compile(r"-{0,2}[^\W\d][\w.:-]{0,120}")
 _INTERPRETER = re.compile(r"(?:python|perl|ruby|php|node|nodejs|java|pypy)[\d.]*")
 _SCRIPT_SUFFIX = re.compile(r"\.(?:py|pl|rb|js|mjs|php|phar|sh)$")
 _READS_STDIN = re.compile(
