@@ -296,7 +296,9 @@ def _interpreted(command: Command) -> tuple[str, str, str]:
             if name in ("deno", "bun", "dotnet") and word in ("run", "exec", "x"):
                 index += 1
                 continue
-            return ("" if word == "-" else word), "", ""
+            # `bun test`, `deno task dev`: an order to the tool, or a task of its project
+            no_file = word == "-" or (name in ("deno", "bun") and "." not in word and "/" not in word)
+            return ("" if no_file else word), "", ""
         if word.startswith("-m") and name == "python" and len(word) > len("-m"):
             return "", word[2:], ""
         index += 2 if word in valued else 1

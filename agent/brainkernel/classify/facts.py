@@ -161,10 +161,13 @@ class Facts:
             return paths.normalised(f"{self.program.cwd.rstrip('/')}/{word}")
         return ""
 
-    @property
+    @cached_property
     def target(self) -> str:
-        """The path of what is judged."""
-        return self._target[0]
+        """The path of what is judged, as Debian spells it if only another distribution has that program there."""
+        path = self._target[0]
+        if self._knowledge.find(path):
+            return path
+        return next((p for p in paths.elsewhere(path) if self._knowledge.find(p)), path)
 
     @property
     def target_is_told(self) -> bool:
@@ -191,7 +194,7 @@ class Facts:
     @cached_property
     def package(self) -> Package | None:
         """The target's package: from the host where it was looked up, else from the shipped knowledge."""
-        if self.evidence.package is not None and self.target == self.exe:
+        if self.evidence.package is not None and self._target[0] == self.exe:
             return self.evidence.package
         return self._knowledge.package_of(self.target)
 

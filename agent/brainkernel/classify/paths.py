@@ -15,16 +15,38 @@ _VERSION = re.compile(
     r"(?:-\d+(?:\.\d+)*|\d+\.\d+(?:\.\d+)*|\.(?:openbsd|traditional|basic|tiny|nox|gtk3|athena|distrib|real|plocate|sysvinit|py|sh|pl|rb))$"
 )
 _ARCHITECTURE = re.compile(r"^(?:x86_64|i686|aarch64|arm|armv7l|riscv64|powerpc64le|s390x)-(?:pc-)?linux-(?:gnu\w*|musl\w*)-")
-_ONE_NAME = {"python3": "python", "python2": "python", "ncat": "nc", "netcat": "nc", "mawk": "awk", "gawk": "awk", "nodejs": "node"}
+_ONE_NAME = {
+    "python3": "python",
+    "python2": "python",
+    "mono-sgen": "mono",
+    "ncat": "nc",
+    "netcat": "nc",
+    "mawk": "awk",
+    "gawk": "awk",
+    "nodejs": "node",
+}
 
 
 @lru_cache(maxsize=2048)
 def normalised(path: str) -> str:
-    """Spell one file one way: /bin is /usr/bin, no `//`, `/./` or `/../`, no mark of the kernel that it is deleted."""
+    """Spell one file one way: /bin is /usr/bin, lib64 is lib, no `//`, `/./` or `/../`, no mark of the kernel that it is deleted."""
     path = path.removesuffix(" (deleted)")
     if "//" in path or "/./" in path or "/../" in path or path.endswith("/."):
         path = "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else posixpath.normpath(path)
-    return "/usr" + path if path.startswith(_MERGED_USR) else path
+    path = "/usr" + path if path.startswith(_MERGED_USR) else path
+    # Fedora and openSUSE keep there what Debian has in /usr/lib. The dynamic linker is in lib64 everywhere.
+    return (
+        "/usr/lib/" + path.removeprefix("/usr/lib64/") if path.startswith("/usr/lib64/") and not path.startswith("/usr/lib64/ld-") else path
+    )
+
+
+def elsewhere(path: str) -> tuple[str, ...]:
+    """Where Debian would have a program of another distribution: sshd in /usr/bin, gvfsd in /usr/lib. `path` is normalised."""
+    directory, _, name = path.rpartition("/")
+    if directory == "/usr/lib" and ".so" not in name:
+        return (f"/usr/libexec/{name}", f"/usr/lib/x86_64-linux-gnu/libexec/{name}")
+    other = {"/usr/bin": "/usr/sbin", "/usr/sbin": "/usr/bin"}.get(directory)
+    return (f"{other}/{name}",) if other else ()
 
 
 @lru_cache(maxsize=4096)

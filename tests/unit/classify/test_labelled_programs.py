@@ -29,7 +29,7 @@ def golden() -> Figures:
 
 
 def test_sets_that_were_once_new_do_not_get_worse() -> None:
-    """Three sets composed after the rules, judged once before these were touched again: 1,671 programs, half of them hard on purpose."""
+    """Sets composed after the rules, or without having read them, judged once before these were touched again: 2,348 programs."""
     figures = figures_of(gzip.decompress(FIRST_SIGHT.read_bytes()).splitlines(), [rules()])
     answered = figures.right + len(figures.wrong)
 

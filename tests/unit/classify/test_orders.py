@@ -102,12 +102,12 @@ def test_ordinary_programs_give_no_orders() -> None:
 
 
 def test_hardly_any_ordinary_command_line_is_taken_for_speech() -> None:
-    """A false hit costs a question. Of these 1,200 programs and harmless command lines, most of which rules know, a handful does."""
+    """A false hit costs a question. Of these 1,900 programs and harmless command lines, most of which rules know, twelve do."""
     lines = gzip.decompress((Path(__file__).parents[2] / "golden" / "programs_first_sight.jsonl.gz").read_bytes()).splitlines()
     ordinary = [suspect_of(line, 1)[1] for line in lines if json.loads(line)["expected"] != "suspicious"]
 
-    assert len(ordinary) > 1_200
-    assert len([s for s in ordinary if gives_orders(s.program)]) <= 6
+    assert len(ordinary) > 1_900
+    assert len([s for s in ordinary if gives_orders(s.program)]) <= 12
 
 
 def test_obedient_llm_is_not_asked_about_who_gives_orders() -> None:

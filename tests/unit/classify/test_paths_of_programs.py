@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from brainkernel.classify.paths import is_system, name_of, normalised, without_versions
+from brainkernel.classify.paths import elsewhere, is_system, name_of, normalised, without_versions
 
 
 @pytest.mark.parametrize(
@@ -15,11 +15,29 @@ from brainkernel.classify.paths import is_system, name_of, normalised, without_v
         ("/usr//bin/../bin/./x", "/usr/bin/x"),
         ("/tmp/../usr/bin/sshd", "/usr/bin/sshd"),
         ("//bin/sh", "/usr/bin/sh"),
+        ("/usr/lib64/firefox/firefox", "/usr/lib/firefox/firefox"),
+        ("/lib64/ld-linux-x86-64.so.2", "/usr/lib64/ld-linux-x86-64.so.2"),
     ],
 )
 def test_path_is_spelled_one_way(path: str, spelled: str) -> None:
     """Links into /usr, double slashes and marks of the kernel do not make another program."""
     assert normalised(path) == spelled
+
+
+@pytest.mark.parametrize(
+    ("path", "places"),
+    [
+        ("/usr/bin/sshd", ("/usr/sbin/sshd",)),
+        ("/usr/lib/gvfsd", ("/usr/libexec/gvfsd", "/usr/lib/x86_64-linux-gnu/libexec/gvfsd")),
+        ("/usr/lib/libc.so.6", ()),
+        ("/usr/lib/systemd/systemd", ()),
+        ("/tmp/sshd", ()),
+        ("/home/alice/usr/bin/sshd", ()),
+    ],
+)
+def test_programs_of_other_distributions_are_looked_for_where_debian_has_them(path: str, places: tuple[str, ...]) -> None:
+    """Only directories that are root's have a place elsewhere: a file of the same name in a home is another program."""
+    assert elsewhere(path) == places
 
 
 @pytest.mark.parametrize(
