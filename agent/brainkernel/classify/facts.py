@@ -27,6 +27,7 @@ _HEX = re.compile(r"(?:\\x[0-9A-Fa-f]{2}){8,1000}|(?<![0-9A-Fa-f])[0-9A-Fa-f]{32
 _BRACE = re.compile(r"\{([^{}\s]{1,400},[^{}\s]{0,400})\}")
 _IFS = re.compile(r"\$\{?IFS(?:%\?\?|[^}\s]{0,8})?\}?(?:\$\d)?")
 _EMPTY_QUOTES = re.compile(r"(?<=\w)(?:''|\"\"|\\(?=[a-z]))(?=\w)")
+_QUOTED_LETTERS = re.compile(r"(?<=[a-z])(['\"])([a-z]{1,3})\1(?=[a-z])")  # w'g'et
 _TRANSPARENT = (
     SHELLS
     | WRAPPERS
@@ -323,7 +324,7 @@ def _place_of_user_unit(unit: str) -> Place:
 
 
 def undisguised(text: str) -> str:
-    """Undo the cheap disguises of shell text: `{a,b}` for `a b`, `${IFS}`, empty quotes and backslashes inside words."""
+    """Undo the cheap disguises of shell text: `{a,b}` for `a b`, `${IFS}`, quotes and backslashes inside words."""
     if "{" in text and "," in text:
         text = _BRACE.sub(lambda m: m[1].replace(",", " "), text)
     if "\\n" in text and ("printf" in text or "echo -e" in text or "$'" in text):
@@ -332,6 +333,8 @@ def undisguised(text: str) -> str:
         text = _IFS.sub(" ", text)
     if "''" in text or '""' in text or "\\" in text:
         text = _EMPTY_QUOTES.sub("", text)
+    if "'" in text or '"' in text:
+        text = _QUOTED_LETTERS.sub(r"\2", text)
     return text
 
 
