@@ -168,7 +168,9 @@ class Facts:
         path = self._target[0]
         if self._knowledge.find(path):
             return path
-        return next((p for p in paths.elsewhere(path) if self._knowledge.find(p)), path)
+        places = paths.elsewhere(path)
+        # No program of Debian lies in /usr/lib itself: rules speak of /usr/libexec.
+        return next((p for p in places if self._knowledge.find(p)), places[0] if len(places) > 1 else path)
 
     @property
     def target_is_told(self) -> bool:

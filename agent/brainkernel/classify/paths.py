@@ -34,10 +34,10 @@ def normalised(path: str) -> str:
     if "//" in path or "/./" in path or "/../" in path or path.endswith("/."):
         path = "/" + posixpath.normpath(path).lstrip("/") if path.startswith("/") else posixpath.normpath(path)
     path = "/usr" + path if path.startswith(_MERGED_USR) else path
-    # Fedora and openSUSE keep there what Debian has in /usr/lib. The dynamic linker is in lib64 everywhere.
-    return (
-        "/usr/lib/" + path.removeprefix("/usr/lib64/") if path.startswith("/usr/lib64/") and not path.startswith("/usr/lib64/ld-") else path
-    )
+    if not path.startswith("/usr/lib64/") or path.startswith("/usr/lib64/ld-"):  # the dynamic linker is in lib64 everywhere
+        return path
+    inside = path.removeprefix("/usr/lib64/")  # Fedora and openSUSE keep there what Debian has in /usr/lib
+    return f"/usr/{inside}" if inside.startswith("libexec/") else f"/usr/lib/{inside}"
 
 
 def elsewhere(path: str) -> tuple[str, ...]:

@@ -125,7 +125,7 @@ def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
     last, before = words[-1], words[-2] if len(words) > 1 else ""
     joined = "".join(words)
     if last == "key":
-        if before in _OTHER_KEYS:
+        if before in _OTHER_KEYS or words == ["user", "signing", "key"]:  # of git: which key, not the key
             return 0
         return 2 if before in _SECRET_KEYS or "secret" in words or "private" in words else 1
     if last in ("extraheader", "headers", "header"):
@@ -140,7 +140,7 @@ def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
 def _ends_like_password(word: str) -> bool:
     # PGPASSWORD, SSHPASS, rootpw, dbpassword, mytoken: no separator to cut at.
     return word.endswith(("password", "passwd", "passphrase", "secret", "apikey", "authtoken", "passwort")) or (
-        len(word) <= _JOINED_CHARS_MAX and word.endswith(("pass", "pwd")) and word not in ("bypass", "compass", "trespass", "overpass", "underpass", "cwd")
+        len(word) <= _JOINED_CHARS_MAX and word.endswith(("pass", "pwd", "pw")) and word not in ("bypass", "compass", "trespass", "overpass", "underpass", "cwd")
     )  # fmt: skip
 
 

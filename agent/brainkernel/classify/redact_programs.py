@@ -69,7 +69,7 @@ qpdf | after --encrypt:1,2
 pdftk | after input_pw:1 owner_pw:1 user_pw:1
 pdftotext pdftoppm pdfinfo pdfimages pdftocairo pdftohtml pdftops pdffonts pdfdetach | value -upw -opw
 mutool mudraw mupdf pdfcpu | value -p -upw -opw
-docker podman nerdctl buildah skopeo crane regctl oras helm oc docker-compose ctr crictl | value -p@login | colon --creds --src-creds --dest-creds -u@ctr | plain --secret
+docker podman nerdctl buildah buildctl skopeo crane regctl oras helm oc docker-compose ctr crictl | value -p@login | colon --creds --src-creds --dest-creds -u@ctr | plain --secret
 kubectl microk8s.kubectl oc kubecolor | literal --from-literal | colon --basic-auth | plain --secret
 kubeadm k3s rke2 k0s | value --token --discovery-token --tls-bootstrap-token --certificate-key
 aws aws2 awslocal | after aws_secret_access_key:1 aws_session_token:1 aws_access_key_id:1 | value --secret-string --secret-binary --token-code --value@put-parameter --session-token --auth-token | plain --secret-id --client-request-token --next-token --starting-token
@@ -114,6 +114,7 @@ apksigner | source --ks-pass --key-pass
 security | value -p -P -w
 ansible-vault | after encrypt_string:1 | takes --name -n --vault-id --stdin-name
 pulumi | word -1@--secret | flag --secret
+sops | value --set
 gh glab tea | value -b@secret --body@secret | flag --with-token
 doctl flyctl fly hcloud codecov ntfy openai | value -t@doctl -t@fly -t@flyctl -t@codecov --access-token -k@openai | colon -u@ntfy
 ibmcloud airflow superset flask | value -p@login -p@create -p@create-admin

@@ -17,6 +17,7 @@ from brainkernel.classify.paths import elsewhere, is_system, name_of, normalised
         ("//bin/sh", "/usr/bin/sh"),
         ("/usr/lib64/firefox/firefox", "/usr/lib/firefox/firefox"),
         ("/lib64/ld-linux-x86-64.so.2", "/usr/lib64/ld-linux-x86-64.so.2"),
+        ("/usr/lib64/libexec/kf6/baloo_file", "/usr/libexec/kf6/baloo_file"),
     ],
 )
 def test_path_is_spelled_one_way(path: str, spelled: str) -> None:
