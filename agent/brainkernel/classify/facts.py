@@ -28,6 +28,8 @@ _BRACE = re.compile(r"\{([^{}\s]{1,400},[^{}\s]{0,400})\}")
 _IFS = re.compile(r"\$\{?IFS(?:%\?\?|[^}\s]{0,8})?\}?(?:\$\d)?")
 _EMPTY_QUOTES = re.compile(r"(?<=\w)(?:''|\"\"|\\(?=[a-z]))(?=\w)")
 _QUOTED_LETTERS = re.compile(r"(?<=[a-z])(['\"])([a-z]{1,3})\1(?=[a-z])")  # w'g'et
+_ANSI_C = re.compile(r"\$'((?:\\x[2-7][0-9a-fA-F]|\\[01][0-7]{2}|[^'\\]){1,400})'")
+_ANSI_C_LETTER = re.compile(r"\\x([0-9a-fA-F]{2})|\\([01][0-7]{2})")
 _TRANSPARENT = (
     SHELLS
     | WRAPPERS
@@ -326,9 +328,11 @@ def _place_of_user_unit(unit: str) -> Place:
 
 
 def undisguised(text: str) -> str:
-    """Undo the cheap disguises of shell text: `{a,b}` for `a b`, `${IFS}`, quotes and backslashes inside words."""
+    r"""Undo the cheap disguises of shell text: `{a,b}` for `a b`, `${IFS}`, `$'\x73h'`, quotes and backslashes inside words."""
     if "{" in text and "," in text:
         text = _BRACE.sub(lambda m: m[1].replace(",", " "), text)
+    if "$'\\" in text:
+        text = _ANSI_C.sub(lambda m: _ANSI_C_LETTER.sub(lambda c: chr(int(c[1], 16) if c[1] else int(c[2], 8)), m[1]), text)
     if "\\n" in text and ("printf" in text or "echo -e" in text or "$'" in text):
         text = text.replace("\\n", " ")  # the end of a line that is written; `u\name` is a disguise where nothing writes
     if "IFS" in text:

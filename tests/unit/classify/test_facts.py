@@ -103,10 +103,15 @@ def test_encoded_commands_are_judged_decoded() -> None:
         ("cat${IFS}/etc/passwd", "cat /etc/passwd"),
         ("c\"\"url h''ttp", "curl http"),
         ("w\\get", "wget"),
+        ("w'g'et", "wget"),
+        ("echo 'it'", "echo 'it'"),
+        (r"$'\x73\150' -c id", "sh -c id"),
+        (r"printf 'curl x|sh\n' > a", "printf 'curl x|sh ' > a"),
+        (r"u\name -a", "uname -a"),
     ],
 )
 def test_cheap_disguises_are_undone(text: str, plain: str) -> None:
-    """Braces, IFS, empty quotes and backslashes change nothing for a shell, so they change nothing here."""
+    """Braces, IFS, quotes, codes of letters and backslashes change nothing for a shell, so they change nothing here."""
     assert undisguised(text) == plain
 
 
