@@ -5,12 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from brainkernel.clock import SimulatedClock
+from brainkernel.enrich import dpkg
 from brainkernel.enrich.dpkg import DpkgDatabase
+from brainkernel.enrich.dpkgindex import build_index
 from brainkernel.errors import StoreError
+from support.kernel import wait_until
 
 SECOND_NS = 1_000_000_000
 
@@ -91,21 +96,28 @@ def test_dpkg_follows_a_diversion(root: Path, tmp_path: Path) -> None:
     assert (diverted.name, original.name, original.digest) == ("perf", "curl", "0" * 32)
 
 
-def test_dpkg_notices_a_new_package_by_itself(root: Path, tmp_path: Path) -> None:
+def test_dpkg_notices_a_new_package_by_itself(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After an installation "nobody" is no answer until the index has followed, which it does unasked."""
     clock = SimulatedClock()
     database = _database(root, tmp_path, clock)
     _install(root, "jq", ["/usr/bin/jq"])
     os.utime(root / "info", ns=(1, 1))
+    looked_at = threading.Event()
 
+    def build_after_the_look(*args: Any, **options: Any) -> None:
+        assert looked_at.wait(20)
+        build_index(*args, **options)
+
+    monkeypatch.setattr(dpkg, "build_index", build_after_the_look)
     clock.advance_to(11 * SECOND_NS)
 
     assert not database.complete
-    database.close()
-    database.refresh()
+    looked_at.set()
+    wait_until("the index has followed", lambda: database.complete)
     owner = database.owner_of("/usr/bin/jq")
     assert owner is not None
     assert owner.name == "jq"
+    database.close()
 
 
 def test_dpkg_uses_the_index_of_the_last_run(root: Path, tmp_path: Path) -> None:
