@@ -1,7 +1,7 @@
 """A process's connections on the Internet: which of its files are sockets (/proc/PID/fd), and what the kernel knows of them.
 
 The kernel is asked by sock_diag(7) over a plain netlink socket: it can only list all sockets of the network namespace,
-so a list is kept for a moment, and asked for only when a process has a socket at all. pyroute2 has sock_diag, too, but
+so a list is kept for a moment, and asked for only when a process has a socket that is not in it. pyroute2 has sock_diag, too, but
 importing it brings asyncio, ssl and 20 MB into the daemon.
 """
 
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from brainkernel.enrich.procfs import read_open_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from brainkernel.clock import Clock
 
@@ -34,6 +34,7 @@ _TCP_STATES = 1 << 1 | 1 << 2 | 1 << 10  # established, connecting, listening: i
 _LISTENING = 10
 _UDP_STATES = 1 << 1 | 1 << 7  # connected, bound
 _FRESH_NS = 1_000_000_000
+_REST = 20  # times what a list took, before the next for a socket that is younger: a shell is put on its connection at once
 _DUMP_BYTES_MAX = 4 << 20  # some 40,000 sockets: 15 ms; a host with more is told less
 _RECEIVE_BYTES = 1 << 17
 _FDS_MAX = 256
@@ -70,7 +71,9 @@ class Sockets:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._by_inode: dict[int, Connection] = {}
+        self._elsewhere: set[int] = set()  # of another family or namespace, when last looked for
         self._listed_ns: int | None = None
+        self._again_ns = 0
 
     def of_process(self, fd_directory: str) -> Connections:
         """Read the connections of the process with this /proc/PID/fd; never raises."""
@@ -78,25 +81,28 @@ class Sockets:
         inodes = {fd: int(target[8:-1]) for fd, target in files if target.startswith("socket:[")}
         if not inodes:
             return NONE
-        if any(i not in self._by_inode for i in inodes.values()) or self._stale:
-            self._list()
+        if self._is_due(inodes.values()):
+            self._list(inodes.values())
         found = {fd: connection for fd, inode in inodes.items() if (connection := self._by_inode.get(inode)) is not None}
         distinct = dict.fromkeys(map(str, found.values()))
         return Connections(tuple(distinct)[:_SHOWN_MAX], next((found[fd].remote for fd in _STDIO if fd in found), ""))
 
-    @property
-    def _stale(self) -> bool:
-        return self._listed_ns is None or self._clock.boot_ns() - self._listed_ns >= _FRESH_NS
+    def _is_due(self, inodes: Collection[int]) -> bool:
+        now_ns = self._clock.boot_ns()
+        if self._listed_ns is None or now_ns - self._listed_ns >= _FRESH_NS:
+            return True
+        return now_ns >= self._again_ns and any(i not in self._by_inode and i not in self._elsewhere for i in inodes)
 
-    def _list(self) -> None:
-        if not self._stale:
-            return  # a socket of another family or namespace: not found now, and so for a second
-        self._listed_ns = self._clock.boot_ns()
+    def _list(self, inodes: Collection[int]) -> None:
+        began_ns = self._clock.boot_ns()
         self._by_inode = {}
         with contextlib.suppress(OSError):
             for family in (socket.AF_INET, socket.AF_INET6):
                 for protocol, states in ((socket.IPPROTO_TCP, _TCP_STATES), (socket.IPPROTO_UDP, _UDP_STATES)):
                     self._by_inode.update(_dumped(family, protocol, states))
+        self._elsewhere = {inode for inode in inodes if inode not in self._by_inode}
+        self._listed_ns = self._clock.boot_ns()
+        self._again_ns = self._listed_ns + _REST * (self._listed_ns - began_ns)
 
 
 def _dumped(family: int, protocol: int, states: int) -> Iterator[tuple[int, Connection]]:

@@ -50,7 +50,7 @@ def test_sockets_show_who_listens() -> None:
     assert found.stdio == ""
 
 
-def test_sockets_ask_the_kernel_once_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sockets_ask_the_kernel_once_a_second_for_the_same_files(monkeypatch: pytest.MonkeyPatch) -> None:
     """A flock of programs with sockets costs one list, and one without any costs none."""
     asked = []
     real = sockets._dumped
@@ -69,6 +69,43 @@ def test_sockets_ask_the_kernel_once_a_second_at_most(monkeypatch: pytest.Monkey
 
         clock.now_boot_ns += 1_000_000_000
         reader.of_process(f"/proc/{os.getpid()}/fd")
+    assert len(asked) == 8
+
+
+def test_sockets_find_a_connection_that_is_younger_than_the_last_list() -> None:
+    """A reverse shell connects and executes in a millisecond: it does not hide behind a list of the same second."""
+    reader = Sockets(SimulatedClock())
+    with connected(socket.AF_INET, "127.0.0.1"):
+        reader.of_process(f"/proc/{os.getpid()}/fd")
+        with (
+            connected(socket.AF_INET, "127.0.0.1") as (near, far),
+            subprocess.Popen(["/bin/cat"], stdin=near.fileno(), stdout=subprocess.DEVNULL) as child,
+        ):
+            found = reader.of_process(f"/proc/{child.pid}/fd")
+            child.kill()
+
+    assert found.stdio == far
+
+
+def test_sockets_rest_after_a_list_that_took_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a host with many sockets, news upon news may not keep the loop at listing: a twentieth of the time at most."""
+    clock = SimulatedClock()
+    asked = []
+
+    def slow(*arguments: int) -> Iterator[tuple[int, sockets.Connection]]:
+        asked.append(arguments)
+        clock.now_boot_ns += 1_000_000
+        yield from ()
+
+    monkeypatch.setattr(sockets, "_dumped", slow)
+    reader = Sockets(clock)
+    with socket.create_server(("127.0.0.1", 0)):
+        reader.of_process(f"/proc/{os.getpid()}/fd")
+        with socket.create_server(("127.0.0.1", 0)):
+            reader.of_process(f"/proc/{os.getpid()}/fd")
+            assert len(asked) == 4
+            clock.now_boot_ns += 80_000_000
+            reader.of_process(f"/proc/{os.getpid()}/fd")
     assert len(asked) == 8
 
 
