@@ -114,7 +114,8 @@ class Enforcer:
             return Refusal(
                 rule="no_effect", reason=f"a weight counts within {place.cgroup.rpartition('/')[0]} only, and who waits lives elsewhere"
             )
-        now_ns, limit = self._clock.boot_ns(), ladder[step] if ladder else limit
+        limit = ladder[step] if ladder else limit
+        now_ns = self._clock.boot_ns()
         wanted = Wanted(decision_id=decision.id, limit=limit, lease_ns=decision.lease_ns, now_ns=now_ns, place=place, plan=plan)
         route = self._routes[plan.route]
         action = route.plan(wanted)

@@ -26,7 +26,7 @@ _AUTHORIZATION = re.compile(
 )
 _COOKIE = re.compile(r"(?P<keep>(?<![\w-])(?i:(?:set-)?cookie2?)[\"'\\]{0,4}\s{0,3}:\s{0,3}[\"'\\]{0,4})(?P<secret>[^\"'\\\n]{2,8192})")
 _SCHEME_WORD = re.compile(r"\s{0,3}(?:[A-Za-z][\w-]{1,30}\s{1,3})?")
-_VARIABLES_ONLY = re.compile(r"(?:\$\w+|\$\{[^{}]{1,100}\}|\$\(.*\)|`.*`|[:./ =-]|Bearer|Basic|token)*", re.DOTALL)
+_VARIABLES_ONLY = re.compile(r"(?:\$\w++|\$\{[^{}]{1,100}\}|\$\((?:[^()]|\([^()]*+\))*+\)|`[^`]*+`|[:./ =-]|Bearer|Basic|token)*+")
 _COOKIE_VALUE = re.compile(r"=[^;]+")
 _BEARER = re.compile(r"(?P<keep>(?<!\w)(?i:bearer|basic|token)\s{1,3})(?P<secret>[A-Za-z0-9._~+/=-]{8,4096})")
 _HEADER = re.compile(r"(?P<keep>(?<!\w)(?P<name>[A-Za-z][\w-]{1,60}):[ \t]?)(?P<secret>[^\n\"']{1,4096})")

@@ -2,9 +2,9 @@
 
 Rules stand in alerts.yaml beside the configuration file, under `alert_rules:`; SIGHUP reads them again. Each has a name,
 a severity (info, warning, error, critical), actions, and either a `condition` over figures (with `for: 5m` it must
-hold so long) or an event with `on:` (what it makes the agent do ends after `lasts: 10m`). Addresses of channels stand in notify.d/slack.url, pagerduty.url, operations.url
-and webhook.url beside that file (mode 0600, one Apprise URL per line), or in systemd credentials of the gateway's
-service named brainkernel-notify-slack and so on.
+hold so long) or an event with `on:` (what it makes the agent do ends after `lasts: 10m`). Addresses of channels stand in
+notify.d/slack.url, pagerduty.url, operations.url and webhook.url beside that file (mode 0600, one Apprise URL per line),
+or in systemd credentials of the gateway's service named brainkernel-notify-slack and so on.
 """
 
 from __future__ import annotations

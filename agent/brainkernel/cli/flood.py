@@ -14,7 +14,6 @@ NS_PER_S = 1_000_000_000
 BURST = 100  # lines of one kind and window: more than a person reads, and far below journald's own limit (journald.conf(5))
 WINDOW_S = 30
 KINDS_MAX = 1_000  # in one window; those beyond share one measure
-
 OTHERS = "others"
 
 

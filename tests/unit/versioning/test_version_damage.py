@@ -31,6 +31,11 @@ def etc(tmp_path: Path) -> Etc:
     return Etc(tmp_path)
 
 
+def full(*_: object) -> None:
+    """A write to a disk that has no room left."""
+    raise OSError(28, "No space left on device")
+
+
 def test_rollback_to_a_damaged_version_changes_nothing(etc: Etc) -> None:
     """It is loaded before anything is written."""
     versioning = etc.start()
@@ -181,9 +186,6 @@ def test_full_disk_keeps_what_is_in_force_and_catches_up(etc: Etc, monkeypatch: 
     """An edit holds although it cannot be kept; when the disk is back it is kept. Nothing is learned or rolled back meanwhile."""
     versioning = etc.start()
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(versionfiles, "_write", full)
         etc.write_rule("index", "service")
@@ -209,9 +211,6 @@ def test_edit_on_a_full_disk_that_is_taken_back_leaves_the_kept_version(etc: Etc
     etc.write_rule("index", "service")
     versioning.follow(versioning.read())
     versioning.rollback(1, "uid 0")
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(versionfiles, "_write", full)
@@ -273,9 +272,6 @@ def test_full_disk_ends_no_trial_and_no_agent(etc: Etc, monkeypatch: pytest.Monk
     trial = Trial(versioning, list, etc.clock)
     etc.clock.advance_to(30 * 3_600_000_000_000)
 
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
     with monkeypatch.context() as patch:
         patch.setattr(versionfiles, "_write", full)
         trial.tick()
@@ -292,9 +288,6 @@ def test_full_disk_ends_no_trial_and_no_agent(etc: Etc, monkeypatch: pytest.Monk
 def test_forced_strategy_that_does_not_fit_on_the_disk_says_so(etc: Etc, monkeypatch: pytest.MonkeyPatch) -> None:
     """The version in force stays."""
     versioning = etc.start()
-
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(versionfiles, "_write", full)
     versioning.strategy_forced(StrategyFile(forced=Strategy.AGGRESSIVE), "uid 0")

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 from brainkernel.act import cgroupfs
 from brainkernel.act.procfs import family_of, read_members
 from brainkernel.act.routes.protocol import action_of
-from brainkernel.act.routes.unit import UnitRoute, unlimited_changes
+from brainkernel.act.routes.unit import UnitRoute, unlimited_changes, without_effect
 from brainkernel.act.systemd import ScopeRequest
 from brainkernel.errors import ActError
-from brainkernel.model import Limit, Refusal
+from brainkernel.model import Limit
 
 if TYPE_CHECKING:
     from brainkernel.act.procfs import Member, PidLock
     from brainkernel.act.routes.protocol import Wanted
     from brainkernel.act.systemd import UnitState
-    from brainkernel.model import Action, ProcessKey
+    from brainkernel.model import Action, ProcessKey, Refusal
 
 SCOPE_PREFIX = "brainkernel-"
 _MOVE_ATTEMPTS = 3  # one process that ended fails the whole call; a hog's children come and go
@@ -35,7 +35,7 @@ class ScopeRoute(UnitRoute):
         assert unit is not None  # noqa: S101 # this route is chosen for units alone
         limit, notes = self._honoured(wanted.limit, unit.control_group, wanted.place.user_uid, frozenset())
         if limit == Limit():
-            return Refusal(rule="no_effect", reason="; ".join(notes))
+            return without_effect(notes)
         # Where its cgroup will be is known once it is there.
         name, wanted = scope_name_of(wanted.place.target.key), replace(wanted, limit=limit)
         return action_of(wanted, unlimited_changes(limit), unit=name, cgroup="", cgroup_id=0, notes=notes)

@@ -49,7 +49,7 @@ class UnitRoute:
         assert unit is not None  # noqa: S101 # this route is chosen for units alone
         limit, notes = self._honoured(wanted.limit, unit.control_group, place.user_uid, frozenset())
         if limit == Limit():
-            return _without_effect(notes)
+            return without_effect(notes)
         changes = (
             *_property_changes(limit, unit.limits),
             *file_changes(limit, place.limit_files),
@@ -63,7 +63,7 @@ class UnitRoute:
         before = entry.action
         limit, notes = self._honoured(limit, before.cgroup, before.user_uid, frozenset(change.name for change in before.changes))
         if limit == Limit():
-            return _without_effect(notes)
+            return without_effect(notes)
         if self._is_foreign(entry):
             return Refusal(rule="foreign", reason=f"somebody else changed {before.unit}")
         return replace(before, limit=limit, changes=_stepped(before, limit), notes=notes)
@@ -211,7 +211,8 @@ class UnitRoute:
                 self._stale.setdefault(action.user_uid, set()).add(action.unit)
 
 
-def _without_effect(notes: tuple[str, ...]) -> Refusal:
+def without_effect(notes: tuple[str, ...]) -> Refusal:
+    """Refuse a limit of which this host can keep nothing."""
     return Refusal(rule="no_effect", reason="; ".join(notes))
 
 
