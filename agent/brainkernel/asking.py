@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NS_PER_MS = 1_000_000
 LINGER_NS = 20 * NS_PER_MS  # a package's postinst starts programs in flocks: wait so long for company
+NOTICED_NS = 40 * NS_PER_MS  # the loop looks for answers each 20 ms, and what follows from none takes its time, too
 WAITING_MAX = 256  # beyond that, an LLM is no help any more
 NO_BACKEND = "none"
 
@@ -158,7 +159,7 @@ class Asking:
         while self._waiting and (len(self._waiting) >= self.config.batch_size or now_ns - self._waiting[0].since_ns >= LINGER_NS):
             batch = self._next_batch()
             questions = [question_of(w.suspect, self._like(w.suspect)) for w in batch]
-            identifier = self._asker.ask(questions, self.config.deadline_ms)
+            identifier = self._asker.ask(questions, self._left_ms(batch, now_ns))
             if identifier is None:
                 unsent += [(w.suspect, Verdict.unknown("the LLM could not be asked")) for w in batch if not w.for_cache]
             else:
@@ -173,6 +174,11 @@ class Asking:
         chosen = set(map(id, batch))
         self._waiting = [w for w in self._waiting if id(w) not in chosen]
         return batch
+
+    # The whole decision is due in time, from the kernel's event on. A batch for which it is too late is asked for the cache.
+    def _left_ms(self, batch: tuple[_Waiting, ...], now_ns: int) -> int:
+        began_ns = min(w.since_ns if w.for_cache else w.suspect.seen_ns for w in batch)
+        return max(1, self.config.deadline_ms - (max(0, now_ns - began_ns) + NOTICED_NS) // NS_PER_MS)
 
     def _unanswered(self, outcome: TimedOut, now_ns: int) -> list[tuple[Suspect, Verdict]]:
         # The batch stays known for a while: a late answer still goes into the cache.

@@ -135,7 +135,11 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     may_act: Annotated[
         bool, _setting("let an LLM's verdict limit although its model has not passed `brainkernel exam`; without it the exam decides")
     ] = False
-    deadline_ms: Annotated[int, Meta(ge=50), _setting("an answer later than this only goes into the cache")] = 3000
+    deadline_ms: Annotated[
+        int,
+        Meta(ge=50),
+        _setting("a decision waits so long for an answer, from the start of the program on; a later one only goes into the cache"),
+    ] = 3000
     batch_size: Annotated[int, Meta(ge=1, le=8), _setting("programs per question")] = 8
     groq_tokens_per_minute: Annotated[Count, _setting("rate limit of your Groq account, 6000 on its free tier; 0: none")] = 6000
     tokens_per_hour: Annotated[Count, _setting("hard stop, over restarts too")] = 200_000

@@ -108,7 +108,6 @@ def test_a_late_answer_is_kept_for_the_next_time(agent: RunningAgent, public_dir
     (decision,) = wait_until("a decision in time", lambda: agent.of_type("decision", exe=program, uid=2001))
 
     assert (decision["category"], decision["decision"]) == ("unknown", "note")
-    assert decision["latency_ms"] >= DEADLINE_MS
 
     # Others start unknown programs on this host, too, and the model is as slow for them: when its answer comes is not ours to say.
     later_users = itertools.count(2002)

@@ -84,8 +84,8 @@ class Caller:
     def ask(self, questions: Sequence[Question], *, soft_ns: int, hard_ns: int) -> Result:
         """Answer one batch. Never raises for what a backend does.
 
-        Nothing is begun after `soft_ns`, the daemon's deadline; what is under way then may go on until `hard_ns`,
-        since a late answer still goes into the daemon's cache.
+        After `soft_ns`, the daemon's deadline, no second attempt is made and no second backend asked; one call may go on
+        until `hard_ns`, since a late answer still goes into the daemon's cache.
         """
         messages = messages_of(questions)
         tokens_max = sum(len(m["content"]) for m in messages) // CHARS_PER_TOKEN + max_output_tokens(len(questions))
