@@ -86,6 +86,16 @@ def test_choice_never_takes_groq_without_a_key() -> None:
     assert chosen(backend="groq") == ([], "GROQ_API_KEY is not set")
 
 
+def test_choice_takes_no_model_of_ollamas_cloud_by_itself() -> None:
+    """Ollama lists its cloud's models beside its own and forwards what they are asked: that leaves the host only where one is named."""
+    fake = FakeOllama(models=("gpt-oss:120b-cloud", "glm-4.6:cloud", "llama3.2:3b"))
+    with fake.running(), pytest.MonkeyPatch.context() as environment:
+        environment.setenv("OLLAMA_HOST", fake.host)
+
+        assert chosen()[0] == ["ollama/llama3.2:3b"]
+        assert chosen(ollama_model="gpt-oss:120b-cloud")[0] == ["ollama/gpt-oss:120b-cloud"]
+
+
 def test_choice_names_what_llamacpp_lacks(tmp_path: Path) -> None:
     """A file that is missing or is no model, or the package that is missing, each by name."""
     (tmp_path / "notes.gguf").write_text("hello")

@@ -17,6 +17,7 @@ from brainkernel.act.systemd import IDLE_SINCE
 from brainkernel.config import load
 from brainkernel.decide.safety import PROTECTED_EXES, PROTECTED_UNITS
 from brainkernel.errors import BrainKernelError, DaemonNotRunningError, SenseError
+from brainkernel.gateway.llm.places import shown_host
 from brainkernel.store.files import FILE_NAME
 from brainkernel.store.migrations import SCHEMA_VERSION, version_of
 
@@ -112,8 +113,8 @@ def sight_check() -> Check:
         return Check("loader", State.WARN, f"{loader.name}: {lacks}", remedy)
 
 
-def setting_checks(config_file: Path | None, environment: Mapping[str, str]) -> Iterator[Check]:
-    """The configuration and which LLM it leads to; whether that answers, the gateway finds out."""
+def setting_checks(config_file: Path | None, environment: Mapping[str, str], groq_key: str = "") -> Iterator[Check]:
+    """The configuration and which LLM it leads to; whether that answers, the gateway finds out. `groq_key` says where a key comes from."""
     try:
         settings = load(config_file)
     except BrainKernelError as error:
@@ -124,14 +125,14 @@ def setting_checks(config_file: Path | None, environment: Mapping[str, str]) -> 
     text = f"{len(PROTECTED_EXES)} programs and {len(PROTECTED_UNITS)} units built in"
     yours = [*safety.protected_exes, *safety.protected_units, *safety.protected_packages]
     yield Check("protected", State.OK, f"{text} (--protected lists them); configured: {', '.join(yours) or 'none'}")
-    yield _llm(settings.llm, environment)
+    yield _llm(settings.llm, environment, groq_key)
 
 
-def _llm(llm: Llm, environment: Mapping[str, str]) -> Check:
+def _llm(llm: Llm, environment: Mapping[str, str], groq_key: str) -> Check:
     sources = [
-        ("groq", bool(environment.get("GROQ_API_KEY")), "GROQ_API_KEY is set"),
+        ("groq", bool(groq_key), groq_key),
         ("llamacpp", Path(llm.llamacpp_model_file).is_file(), f"the model file {llm.llamacpp_model_file}"),
-        ("ollama", bool(environment.get("OLLAMA_HOST")), f"an Ollama at {environment.get('OLLAMA_HOST', '')}"),
+        ("ollama", bool(environment.get("OLLAMA_HOST")), f"an Ollama at {shown_host(environment.get('OLLAMA_HOST', ''))}"),
     ]
     found = [text for name, there, text in sources if there and llm.backend in ("auto", name)]
     if llm.backend == "none":
@@ -162,7 +163,8 @@ def daemon_check(runtime_dir: Path) -> Check:
         return Check("daemon", State.WARN, "not running", "systemctl start brainkernel, or brainkernel run")
     except BrainKernelError as error:
         return Check("daemon", State.WARN, str(error), "see `journalctl -u brainkernel`")
-    return Check("daemon", State.OK, f"running, version {status.version}, mode {status.mode}, loader {status.loader}")
+    asked = f"asks {status.llm.backend} {status.llm.model}".rstrip() if status.llm.backend != "none" else "asks no LLM"
+    return Check("daemon", State.OK, f"running, version {status.version}, mode {status.mode}, loader {status.loader}, {asked}")
 
 
 def _judge(name: str, good: bool, yes: str, no: str, remedy: str, *, bad: State = State.FAIL) -> Check:

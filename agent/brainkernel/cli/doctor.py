@@ -1,12 +1,13 @@
-"""Look whether this host has what the agent needs: each answer is ok, warn or fail, with a remedy.
+"""Look whether this host has what the agent needs, and what would leave it: each answer is ok, warn or fail, with a remedy.
 
-Nothing is changed. Exit code 1 if a check failed; a warning costs a feature only.
+Nothing is changed or sent. Exit code 1 if a check failed; a warning costs a feature only.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from brainkernel.cli import options, terminal
@@ -39,16 +40,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check and print all."""
-    from brainkernel.cli import checks  # noqa: PLC0415 # --help needs neither
+    from brainkernel.cli import checks, destinations  # noqa: PLC0415 # --help needs neither
     from brainkernel.host import read_facts  # noqa: PLC0415
 
     if arguments.protected:
         return _list_protected(arguments)
+    root = Path("/")
+    environment = destinations.gateway_environment(os.environ, root)
     found = [
         *checks.host_checks(read_facts()),
         *checks.library_checks(),
         checks.sight_check(),
-        *checks.setting_checks(arguments.config, os.environ),
+        *checks.setting_checks(arguments.config, environment, destinations.groq_key(environment, root)),
+        *destinations.destination_checks(arguments.config, environment, root),
         *checks.place_checks(arguments.state_dir),
         checks.daemon_check(arguments.runtime_dir),
     ]

@@ -26,6 +26,7 @@ from brainkernel.gateway.llm.caller import Caller, Result, Slot
 from brainkernel.gateway.llm.choice import Choice, Chooser
 from brainkernel.gateway.llm.failure import Cause
 from brainkernel.gateway.llm.groq import Groq
+from brainkernel.gateway.llm.places import is_in_the_cloud
 from brainkernel.gateway.llm.prices import Prices
 from brainkernel.gateway.llm.spendingfile import SpendingFile
 from brainkernel.gateway.notify.channels import read_urls
@@ -280,7 +281,7 @@ class Gateway:
         return Caller(slots, self._budget, prices=self._prices, clock=self._clock, figures=self.figures, wait=self.stop.wait)
 
     def _allowed(self, choice: Choice) -> list[Backend]:
-        return [backend for backend in choice.backends if not (self._local_only and isinstance(backend, Groq))]
+        return [b for b in choice.backends if not (self._local_only and (isinstance(b, Groq) or is_in_the_cloud(b.model)))]
 
     def _slot_of(self, backend: Backend) -> Slot:
         rate = self._settings.groq_tokens_per_minute if isinstance(backend, Groq) else 0

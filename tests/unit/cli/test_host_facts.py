@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from brainkernel.act.cgroupfs import CgroupVersion
 from brainkernel.cli.checks import State, host_checks, place_checks, setting_checks
+from brainkernel.cli.destinations import groq_key
 from brainkernel.host import read_facts
 from brainkernel.store.files import FILE_NAME
 from support.stores import a_decision, opened
@@ -118,7 +119,7 @@ def test_llm_is_judged_by_configuration_and_environment(
     """No request is made, and no key is shown."""
     (tmp_path / "c.toml").write_text(toml)
 
-    checks = {c.name: c for c in setting_checks(tmp_path / "c.toml", environment)}
+    checks = {c.name: c for c in setting_checks(tmp_path / "c.toml", environment, groq_key(environment, tmp_path))}
 
     assert checks["LLM"].state is state
     assert part in checks["LLM"].text

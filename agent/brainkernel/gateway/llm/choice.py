@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from brainkernel.escape import escaped
 from brainkernel.gateway.llm.failure import LlmError
 from brainkernel.gateway.llm.groq import Groq
 from brainkernel.gateway.llm.llamacpp import LlamaCpp
 from brainkernel.gateway.llm.ollama import Ollama, models_at, ollama_client
+from brainkernel.gateway.llm.places import is_in_the_cloud, shown_host
 
 if TYPE_CHECKING:
     from brainkernel import config
@@ -70,13 +70,14 @@ class Chooser:
     def _look_for_ollama(self) -> tuple[Ollama | None, str]:
         if self._ollama_client is None:
             return None, "ollama is not wanted"
-        where = _ollama_host()
+        where = shown_host(os.environ.get("OLLAMA_HOST", ""))
         try:
             models = models_at(self._ollama_client, PROBE_TIMEOUT_S)
         except LlmError as error:
             return None, f"no Ollama answers at {where} ({error.cause})"
         wanted = self._settings.ollama_model
-        model = next((m for m in models if not wanted or m in (wanted, f"{wanted}:latest")), None)
+        # What leaves this host does so because somebody said so: by a key for Groq, or by this name.
+        model = next((m for m in models if (m in (wanted, f"{wanted}:latest") if wanted else not is_in_the_cloud(m))), None)
         if model is None:
             has = ", ".join(models[:5]) or "none"
             return None, f"the Ollama at {where} has no model {wanted or 'for chat'} (it has: {has})"
@@ -93,10 +94,3 @@ class Chooser:
             except LlmError as error:
                 return None, f"no llamacpp: {error}"
         return self._llamacpp, f"llamacpp because llm.llamacpp_model_file names {self._llamacpp.model}"
-
-
-# OLLAMA_HOST without a user's name and password that may stand in it.
-def _ollama_host() -> str:
-    host = os.environ.get("OLLAMA_HOST") or "127.0.0.1:11434"
-    parts = urlsplit(host if "//" in host else f"//{host}")
-    return parts.netloc.rpartition("@")[2] or host
