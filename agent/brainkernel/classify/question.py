@@ -13,15 +13,17 @@ from typing import TYPE_CHECKING
 from brainkernel.classify.redact import redacted_argv, redacted_path
 from brainkernel.classify.redact_person import names_in
 from brainkernel.escape import escaped
+from brainkernel.model import ReasonCode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from brainkernel.model import Evidence, Package, Suspect
+    from brainkernel.model import Evidence, Package, Program, Reason, Suspect
 
 # Together some 1200 characters at most: 400 tokens, and usually a quarter of that.
 _ARGV_CHARS = 600
 _ARGS_MAX = 24
+_ARGS_SURE = 8  # are shown, whatever follows
 _READ_CHARS = 8192  # of the command line: twice what a kernel record holds, and some 20 ms at the very worst
 _ARG_CHARS = 240
 _EXE_CHARS = 160
@@ -30,6 +32,7 @@ _PARENT_CHARS = 64
 _PARENTS_MAX = 6
 _COMM_CHARS = 32  # TASK_COMM_LEN is 16, before escaping
 _EVIDENCE_CHARS = 120
+_SUMMARY_CHARS = 48
 _YOUNG_S = 86_400
 
 
@@ -105,7 +108,7 @@ def _evidence_of(suspect: Suspect) -> Iterable[tuple[str, str]]:
     yield "unit_description", evidence.unit.description if evidence.unit else ""
     yield "triggered_by", ", ".join(evidence.unit.triggered_by[:3]) if evidence.unit else ""
     yield "user_unit", "yes" if evidence.unit and evidence.unit.user_uid is not None else ""
-    yield "script", evidence.script
+    yield "script", "" if evidence.script.removeprefix("-m ") in suspect.program.argv[:_ARGS_SURE] else evidence.script
     yield "script_package", _named(evidence.script_package) if evidence.script_package else ""
     yield "container", evidence.container
     yield "stdio_connected_to", evidence.remote_stdio
@@ -114,7 +117,19 @@ def _evidence_of(suspect: Suspect) -> Iterable[tuple[str, str]]:
     yield "session", evidence.session
     yield "tty", evidence.tty
     yield "marks", ", ".join(sorted(m.value for m in evidence.marks))
-    yield "seen_because", "; ".join(r.text for r in suspect.reasons[:3])
+    yield "why", "; ".join(filter(None, (_reason_text(r, suspect.program) for r in suspect.reasons[:3])))
+
+
+# What stands in the question already is not said again, and no name that another process gave itself stands in it.
+def _reason_text(reason: Reason, program: Program) -> str:
+    if reason.code is ReasonCode.ASKED:
+        return ""
+    if reason.code is ReasonCode.RUN_DELAY:
+        return "others wait while it runs"
+    text = reason.text
+    for path, short in ((program.exe, "it"), (program.parents[0] if program.parents else "", "its parent")):
+        text = text.replace(path, short) if path.startswith("/") else text
+    return text.removesuffix(" of it")
 
 
 # Only what is young tells something: a year-old file is like any other.
@@ -124,11 +139,16 @@ def _ago(age_s: int | None) -> str:
 
 def _package_text(evidence: Evidence) -> str:
     if evidence.package is None:
-        return "none owns this file" if evidence.unowned else ""
+        return "none" if evidence.unowned else ""
     state = "" if evidence.package.state.value == "verified" else f", file {evidence.package.state.value}"
     return _named(evidence.package) + state
 
 
+def _brief(summary: str) -> str:
+    summary = summary.partition(" (")[0]
+    return summary if len(summary) <= _SUMMARY_CHARS else summary[:_SUMMARY_CHARS].rpartition(" ")[0]
+
+
 def _named(package: Package) -> str:
-    about = ", ".join(filter(None, (package.section, package.summary)))
+    about = ", ".join(filter(None, (package.section, _brief(package.summary))))
     return f"{package.name} ({about})" if about else package.name

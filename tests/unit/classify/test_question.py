@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 import msgspec
 from brainkernel.classify.question import question_of, shortened
@@ -57,8 +58,42 @@ def test_question_says_what_is_known() -> None:
         "unit_description": "Fetch things",
         "triggered_by": "fetch.timer",
         "marks": "setuid",
-        "seen_because": "never seen before",
+        "why": "never seen before",
     }
+
+
+def test_question_says_nothing_twice_and_repeats_nobody_else() -> None:
+    """The program and its parent stand in their fields already, and what another process calls itself is no business of this one."""
+    program = Program(exe="/usr/bin/python3.11", argv=("python3", "/opt/x/job.py"), parents=("/usr/sbin/cron",))
+    reasons = (
+        Reason(ReasonCode.NEW_PARENT, "first time that /usr/sbin/cron starts /usr/bin/python3.11"),
+        Reason(ReasonCode.RUN_DELAY, "answer service waits 47 % of the time while it runs"),
+        Reason(ReasonCode.ASKED, "asked by a person"),
+    )
+
+    question = question_of(replace(_suspect(program, Evidence(script="/opt/x/job.py", unowned=True)), reasons=reasons))
+
+    assert question.evidence == {"package": "none", "why": "first time that its parent starts it; others wait while it runs"}
+
+
+def test_question_names_a_script_that_the_arguments_do_not() -> None:
+    """The kernel found it in a first line, or it stands far behind options."""
+    far = Program(exe="/usr/bin/python3.11", argv=("python3", *["-v"] * 20, "/opt/x/job.py"))
+
+    assert question_of(_suspect(far, Evidence(script="/opt/x/job.py"))).evidence["script"] == "/opt/x/job.py"
+
+
+def test_question_keeps_a_package_short() -> None:
+    """What the package is stands at the beginning of its summary."""
+    package = Package(name="x", section="python", summary="Minimal subset of the Python language (version 3.11)")
+    long = Package(name="y", summary="a summary that goes on and on and does not come to its end before the line does")
+
+    texts = [question_of(_suspect(Program(exe="/x"), Evidence(package=p))).evidence["package"] for p in (package, long)]
+
+    assert texts == [
+        "x (python, Minimal subset of the Python language), file unchecked",
+        "y (a summary that goes on and on and does not come), file unchecked",
+    ]
 
 
 def test_question_hides_whose_home_it_is_everywhere() -> None:
