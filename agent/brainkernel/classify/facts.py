@@ -331,7 +331,7 @@ def undisguised(text: str) -> str:
     r"""Undo the cheap disguises of shell text: `{a,b}` for `a b`, `${IFS}`, `$'\x73h'`, quotes and backslashes inside words."""
     if "{" in text and "," in text:
         text = _BRACE.sub(lambda m: m[1].replace(",", " "), text)
-    if "$'\\" in text:
+    if "$'" in text and "\\" in text:
         text = _ANSI_C.sub(lambda m: _ANSI_C_LETTER.sub(lambda c: chr(int(c[1], 16) if c[1] else int(c[2], 8)), m[1]), text)
     if "\\n" in text and ("printf" in text or "echo -e" in text or "$'" in text):
         text = text.replace("\\n", " ")  # the end of a line that is written; `u\name` is a disguise where nothing writes

@@ -106,6 +106,7 @@ def test_encoded_commands_are_judged_decoded() -> None:
         ("w'g'et", "wget"),
         ("echo 'it'", "echo 'it'"),
         (r"$'\x73\150' -c id", "sh -c id"),
+        (r"X=$'cat\x20/etc/hosts'", "X=cat /etc/hosts"),
         (r"printf 'curl x|sh\n' > a", "printf 'curl x|sh ' > a"),
         (r"u\name -a", "uname -a"),
     ],
