@@ -6,10 +6,12 @@ verdict or with "unknown" and the cause; an answer after that goes into the cach
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from brainkernel.classify import question
+from brainkernel.classify.cachekey import cache_key
 from brainkernel.classify.orders import gives_orders
 from brainkernel.gateway.llm.prompt import PROMPT_VERSION
 from brainkernel.link.asker import LATE_KEPT_NS, Answered, Asker, Late, TimedOut
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 NS_PER_MS = 1_000_000
 LINGER_NS = 20 * NS_PER_MS  # a package's postinst starts programs in flocks: wait so long for company
 NOTICED_NS = 40 * NS_PER_MS  # the loop looks for answers each 20 ms, and what follows from none takes its time, too
+IN_VAIN_NS = 3600 * 1000 * NS_PER_MS  # a model that does not know a program does not know it a minute later either
+IN_VAIN_MAX = 512
 WAITING_MAX = 256  # beyond that, an LLM is no help any more
 NO_BACKEND = "none"
 
@@ -69,6 +73,7 @@ class Asking:
         self._results = {(r.backend, r.model): r for r in exams.all() if r.prompt_version == PROMPT_VERSION or r.backend == NO_BACKEND}
         self._waiting: list[_Waiting] = []
         self._batches: dict[str, _Batch] = {}
+        self._in_vain: OrderedDict[tuple[str, str, str], int] = OrderedDict()  # whom which model did not know, and when that was
         self.calls = 0  # answered ones; the gateway counts the rest, by backend and cause
         self.unusable = 0  # of those in time, the ones without any verdict
 
@@ -84,8 +89,11 @@ class Asking:
         return bool(self._waiting or self._asker.outstanding)
 
     def ask(self, suspect: Suspect) -> bool:
-        """Take a suspect to be asked about; False if nobody could answer, or its own words would have a say in the answer."""
-        if not self.available or len(self._waiting) >= WAITING_MAX or gives_orders(suspect.program):
+        """Take a suspect to be asked about.
+
+        False if nobody could answer, if this model has just said that it does not know it, or if its own words would have a say.
+        """
+        if not self.available or len(self._waiting) >= WAITING_MAX or self._was_in_vain(suspect) or gives_orders(suspect.program):
             return False
         self._waiting.append(_Waiting(suspect, self._clock.boot_ns()))
         return True
@@ -197,6 +205,9 @@ class Asking:
             return []
         self.calls += 1
         self.unusable += isinstance(outcome, Answered) and not any(outcome.verdicts)
+        for waiting, proposed in zip(batch.waiting, outcome.verdicts, strict=True):
+            if proposed is not None and proposed.category is Category.UNKNOWN and outcome.usage is not None:
+                self._note_in_vain((outcome.usage.backend, outcome.usage.model, cache_key(waiting.suspect)))
         verdicts = [self._verdict_of(p, outcome.usage, outcome.failure) for p in outcome.verdicts]
         judged = [(_timed(w, batch, now_ns, outcome.usage), v) for w, v in zip(batch.waiting, verdicts, strict=True)]
         for suspect, verdict in judged:
@@ -205,6 +216,18 @@ class Asking:
         if isinstance(outcome, Late):
             return []
         return [one for one, waiting in zip(judged, batch.waiting, strict=True) if not waiting.for_cache]
+
+    # By the model that would be asked first: what a fallback did not know, that one may.
+    def _was_in_vain(self, suspect: Suspect) -> bool:
+        hello = self._asker.hello
+        told_ns = self._in_vain.get((hello.backend, hello.model, cache_key(suspect))) if hello is not None else None
+        return told_ns is not None and self._clock.boot_ns() - told_ns < IN_VAIN_NS
+
+    def _note_in_vain(self, key: tuple[str, str, str]) -> None:
+        self._in_vain[key] = self._clock.boot_ns()
+        self._in_vain.move_to_end(key)
+        if len(self._in_vain) > IN_VAIN_MAX:
+            self._in_vain.popitem(last=False)
 
     def _verdict_of(self, proposed: ProposedVerdict | None, usage: Usage | None, failure: str) -> Verdict:
         if proposed is None:

@@ -49,20 +49,23 @@ class Room:
     def __init__(self, asking: Asking, asker: Asker, gateway: socket.socket, store: Opened) -> None:
         self.asking, self._asker, self._gateway, self._store = asking, asker, gateway, store
 
+    def pass_hours(self, hours: int) -> None:
+        self._store.clock.advance_to(self._store.clock.boot_ns() + hours * 3600 * SECOND_NS)
+
     def batches(self) -> list[Ask]:
         """What the gateway is sent of all that waits."""
         self._store.clock.advance_to(self._store.clock.boot_ns() + SECOND_NS)
         assert self.asking.collect() == []
         return [decode(body, Ask) for body in FrameBuffer().feed(self._gateway.recv(1 << 16))]
 
-    def verdict(self, *, by: str = "wise:1b", backend: str = "ollama") -> Verdict:
+    def verdict(self, *, by: str = "wise:1b", backend: str = "ollama", category: Category = Category.BACKGROUND) -> Verdict:
         """Have a program judged by a model."""
         assert self.asking.ask(a_suspect("/opt/x/x"))
         self._store.clock.advance_to(self._store.clock.boot_ns() + SECOND_NS)
         assert self.asking.collect() == []
         (body,) = FrameBuffer().feed(self._gateway.recv(1 << 16))
         ask = decode(body, Ask)
-        proposed = ProposedVerdict(Category.BACKGROUND, 0.99, "trust me")
+        proposed = ProposedVerdict(category, 0.99, "trust me")
         self._gateway.sendall(frame_of(Answers(ask.id, (proposed,), usage=Usage(backend, by, 5))))
         self._asker.on_readable()
         ((_, verdict),) = self.asking.collect()
@@ -97,6 +100,26 @@ def test_programs_of_different_users_are_not_asked_about_together(tmp_path: Path
         batches = room.batches()
 
     assert [[question.exe for question in batch.questions] for batch in batches] == [["/usr/bin/a", "/usr/bin/c"], ["/usr/bin/b"]]
+
+
+def test_program_that_a_model_does_not_know_is_not_asked_about_for_an_hour(tmp_path: Path) -> None:
+    """It may hurt others all day: each look at it would cost a question, and the budget of the hour with that."""
+    with a_room(tmp_path) as room:
+        assert room.verdict(category=Category.UNKNOWN).category is Category.UNKNOWN
+
+        assert not room.asking.ask(a_suspect("/opt/x/x"))
+        assert room.asking.ask(a_suspect("/opt/x/y"))
+        room.batches()
+        room.pass_hours(1)
+        assert room.asking.ask(a_suspect("/opt/x/x"))
+
+
+def test_program_that_a_fallback_does_not_know_is_asked_about_again(tmp_path: Path) -> None:
+    """The model that is asked first may know more than the one that answered in its place."""
+    with a_room(tmp_path) as room:
+        room.verdict(by="foolish:1b", category=Category.UNKNOWN)
+
+        assert room.asking.ask(a_suspect("/opt/x/x"))
 
 
 def test_claim_of_the_gateway_is_not_believed(tmp_path: Path) -> None:
