@@ -54,6 +54,9 @@ class Gate(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     cpu_share_min_pct: Annotated[Percent, _setting("below this share of one CPU nothing is anomalous")] = 25.0
     baseline_factor: Annotated[float, Meta(gt=1), _setting("anomalous is this many times its own baseline")] = 3.0
     exec_burst_per_s: Annotated[Count, _setting("execs per second of one parent that count as a burst; 0: off")] = 200
+    fork_storm_per_s: Annotated[
+        Count, _setting("processes of one name in one cgroup that begin per second and stay, which count as a fork storm; 0: off")
+    ] = 100
 
 
 class Symptoms(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -135,11 +138,7 @@ class Llm(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     may_act: Annotated[
         bool, _setting("let an LLM's verdict limit although its model has not passed `brainkernel exam`; without it the exam decides")
     ] = False
-    deadline_ms: Annotated[
-        int,
-        Meta(ge=50),
-        _setting("a decision waits so long for an answer, from the start of the program on; a later one only goes into the cache"),
-    ] = 3000
+    deadline_ms: Annotated[int, Meta(ge=50), _setting("from the start of a program on; a later answer only goes into the cache")] = 3000
     batch_size: Annotated[int, Meta(ge=1, le=8), _setting("programs per question")] = 8
     groq_tokens_per_minute: Annotated[Count, _setting("rate limit of your Groq account, 6000 on its free tier; 0: none")] = 6000
     tokens_per_hour: Annotated[Count, _setting("hard stop, over restarts too")] = 200_000

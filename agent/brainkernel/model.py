@@ -276,8 +276,12 @@ class ReasonCode(enum.StrEnum):
     CPU_SHARE = "cpu_share"
     RUN_DELAY = "run_delay"
     EXEC_BURST = "exec_burst"
+    FORK_STORM = "fork_storm"
     ALREADY_RUNNING = "already_running"
     ASKED = "asked"  # by a person or a tool
+
+
+_BEHAVIOUR = frozenset({ReasonCode.CPU_SHARE, ReasonCode.RUN_DELAY, ReasonCode.EXEC_BURST, ReasonCode.FORK_STORM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,7 +315,7 @@ class Suspect:
     @property
     def anomalous(self) -> bool:
         """Whether it behaves unlike itself, rather than being new."""
-        return any(r.code in (ReasonCode.CPU_SHARE, ReasonCode.RUN_DELAY, ReasonCode.EXEC_BURST) for r in self.reasons)
+        return any(r.code in _BEHAVIOUR for r in self.reasons)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

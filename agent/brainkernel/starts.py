@@ -81,7 +81,9 @@ class Starts:
         self._report.event(event, passed=judged is not None)
         if judged is None:
             return
-        suspect, verdict = judged
+        self._handle(*judged)
+
+    def _handle(self, suspect: Suspect, verdict: Verdict) -> None:
         self._figures.add(SUSPECTS, suspect.reasons[0].code.value)
         if not verdict.pending:
             self.decide(suspect, verdict, None)
@@ -102,6 +104,10 @@ class Starts:
         suspect, verdict = judge(suspect, self._stages)
         self._figures.add(SUSPECTS, suspect.reasons[0].code.value)
         return self.decide(suspect, verdict, symptom)
+
+    def notice(self, suspect: Suspect) -> None:
+        """Carry a running program that is unlike itself and hurts nobody through the same stages."""
+        self._handle(*judge(suspect, self._stages))
 
     def decide(self, suspect: Suspect, verdict: Verdict, symptom: Symptom | None) -> Decision:
         """Decide, count and report."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # In the order in which an event meets them.
 STAGES = ("event_delivery", "gate", "enrich", "rules", "cache", "local_model", "llm_queue", "llm", "safety", "decide", "act", "total")
 PAGE_BYTES = os.sysconf("SC_PAGESIZE")
-_RUNNING = (ReasonCode.CPU_SHARE.value, ReasonCode.RUN_DELAY.value)
+_RUNNING = (ReasonCode.CPU_SHARE.value, ReasonCode.RUN_DELAY.value, ReasonCode.FORK_STORM.value)
 
 
 def counts_of(figures: Figures, counters: KernelCounters, llm_calls: int) -> Counts:

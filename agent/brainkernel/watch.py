@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from brainkernel.act.choice import SHELLS
 from brainkernel.decide.ladder import Held, Move, calm_below, lease_ns_of, moved, next_move
-from brainkernel.gate.anomaly import anomalies_of
+from brainkernel.gate.anomaly import Unlike, anomalies_of
 from brainkernel.learn.experience import Experience, lesson_of
 from brainkernel.metrics import PRESSURE, RUN_QUEUE_SECONDS
 from brainkernel.observe.effect import Before, outcome_of
@@ -15,13 +15,13 @@ from brainkernel.observe.symptom import Culprit, culprits_of, symptom_of
 from brainkernel.observe.window import History, ancestors_of, families_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Iterator
 
     from brainkernel.clock import Clock
     from brainkernel.config import Config, Policy
     from brainkernel.gate.baseline import Baseline
     from brainkernel.metrics import Figures
-    from brainkernel.model import Action, Decision, Lesson, Limit, Outcome, ProcessKey, Suspect, Symptom
+    from brainkernel.model import Action, Decision, Lesson, Limit, Outcome, ProcessKey, Reason, Suspect, Symptom
     from brainkernel.observe.window import Snapshot, TaskUse, Window
 
 NS_PER_S = 1_000_000_000
@@ -67,6 +67,7 @@ class Ports:
     suspect_of: Callable[[TaskUse], Suspect | None]  # None: it ended
     builds: Callable[[TaskUse], bool]  # whether the rules call it development
     decide: Callable[[Suspect, Symptom], Decision]  # judges, concludes and reports
+    notice: Callable[[Suspect], None]  # the same of one that is unlike itself and hurts nobody
     run_queue_us: Callable[[tuple[int, ...]], tuple[float, float] | None]  # counts -> p50, p99
     check_interval_s: Callable[[], float]  # of the strategy in force
     policy_of: Callable[[Suspect], Policy]  # of the version that decides about it
@@ -94,6 +95,7 @@ class Watch:
         self._asked_for: dict[int, tuple[Decision, tuple[int, str]]] = {}  # limits under way
         self._said: dict[ProcessKey, int] = {}  # when each process was decided about last
         self._building: dict[tuple[ProcessKey, str], bool] = {}  # whether a process is part of a build
+        self._unlike = Unlike(baseline, config.gate)
 
     def tick(self) -> None:
         """Take a sample, judge those who hurt others, tend the limits.
@@ -115,6 +117,7 @@ class Watch:
         culprits = culprits_of(window, self.config.symptoms, limited=limited, p99_us=p99_us)
         for culprit in culprits:
             self._consider(culprit, window)
+        self._notice_the_unlike(window)
         self._learn_habits(window)
         for tended in list(self._tended.values()):
             self._tend(tended, window, limited, p99_us)
@@ -242,6 +245,24 @@ class Watch:
         if known not in self._building:
             self._building[known] = self._ports.builds(use)
         return self._building[known]
+
+    # Before this window is learned: it would be part of the habit that it breaks.
+    def _notice_the_unlike(self, window: Window) -> None:
+        self._unlike.config = self.config.gate
+        for use, reason in self._unlike_in(window):
+            if not self._said_lately(use.key) and not self.is_limited(use.key) and (suspect := self._ports.suspect_of(use)):
+                self._ports.notice(replace(suspect, reasons=(reason,), seen_ns=window.end_ns))
+        self._unlike.keep_only(window.uses.keys() | window.jobs.keys())
+
+    def _unlike_in(self, window: Window) -> Iterator[tuple[TaskUse, Reason]]:
+        for use in window.uses.values():
+            exe = self._ports.exe_of(use.key) if use.cpu_pct >= BUSY_PCT else ""
+            if reason := self._unlike.by_share(use.key, exe, use.cpu_pct):
+                yield use, reason
+        for job, uses in window.jobs.items():
+            born = sum(use.key.start_ns >= window.start_ns for use in uses)
+            if reason := self._unlike.by_births(job, born, window.length_ns / NS_PER_S):
+                yield min(uses, key=lambda use: use.key.start_ns), reason
 
     def _learn_habits(self, window: Window) -> None:
         for use in window.uses.values():

@@ -98,6 +98,11 @@ def make_proc(proc: Path) -> None:
         (proc / str(tgid) / "status").write_text("Cpus_allowed:\t3\n")
 
 
+def unexpected(suspect: Suspect) -> None:
+    msg = f"{suspect.program.exe} is as usual: nothing to notice"
+    raise AssertionError(msg)
+
+
 def ports_of(host: Host) -> Ports:
     return Ports(
         snapshot=host.snapshot,
@@ -106,6 +111,7 @@ def ports_of(host: Host) -> Ports:
         suspect_of=lambda use: a_suspect("/opt/batch/hog", key=use.key),
         builds=lambda _use: False,
         decide=host.decide,
+        notice=unexpected,
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: host.judging.strategist.settings.check_interval_s,
         policy_of=lambda _suspect: host.watch.config.policy,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from brainkernel.config import Config, Symptoms
 from brainkernel.learn.experience import Experience
-from brainkernel.model import Action, DecisionKind, Limit, ProcessKey, Route
-from support.nouns import SECOND_NS
+from brainkernel.model import Action, DecisionKind, Limit, ProcessKey, ReasonCode, Route
+from msgspec import structs
+from support.nouns import SECOND_NS, a_task
 from support.watched import HOG_KEY, LADDER, VICTIM, Host, a_watch
 
 if TYPE_CHECKING:
@@ -63,6 +64,42 @@ def test_watch_leaves_a_busy_host_alone_on_which_nobody_waits(host: Host, watch:
     host.pass_seconds(watch, 30, hurting=False)
 
     assert host.decided == []
+
+
+def test_watch_notices_a_program_that_is_unlike_itself_and_hurts_nobody(host: Host, watch: Watch) -> None:
+    """A minute at a fifth of a CPU, then a whole one: a suspect, once, though nobody waits; nothing is limited for it."""
+    host.pass_seconds(watch, 60, hurting=False)
+    assert host.noticed == []
+
+    for _ in range(20):
+        host.hog_cpu_s += 0.8
+        host.pass_seconds(watch, 1, hurting=False)
+
+    assert [(s.key, [r.code for r in s.reasons]) for s in host.noticed] == [(HOG_KEY, [ReasonCode.CPU_SHARE])]
+    assert host.decided == []
+
+
+def test_watch_decides_about_one_that_is_unlike_itself_and_hurts(host: Host, watch: Watch) -> None:
+    """It is the harm that is decided about: one decision, not two."""
+    host.pass_seconds(watch, 60, hurting=False)
+
+    host.pass_seconds(watch, 4, hurting=True)
+
+    assert [d.suspect.key for d in host.decided] == [HOG_KEY]
+    assert [r.code for r in host.decided[0].suspect.reasons] == [ReasonCode.CPU_SHARE, ReasonCode.RUN_DELAY]
+    assert host.noticed == []
+
+
+def test_watch_notices_a_fork_storm(host: Host, watch: Watch) -> None:
+    """Processes of one name that are made by the hundreds and stay: the oldest of them is the suspect."""
+    host.pass_seconds(watch, 10, hurting=False)
+    for second in range(5):
+        born_ns = host.clock.boot_ns()
+        forked = (a_task(1000 + 300 * second + n, "forker", cgroup_id=9) for n in range(300))
+        host.others += [structs.replace(task, key=ProcessKey(task.key.tgid, born_ns)) for task in forked]
+        host.pass_seconds(watch, 1, hurting=False)
+
+    assert [(s.key.tgid, [r.code for r in s.reasons]) for s in host.noticed] == [(1000, [ReasonCode.FORK_STORM])]
 
 
 def test_watch_samples_a_host_without_pressure_only_now_and_then(host: Host, watch: Watch) -> None:

@@ -9,7 +9,7 @@ from brainkernel.clock import SimulatedClock
 from brainkernel.config import Config
 from brainkernel.gate.baseline import Baseline
 from brainkernel.metrics import Figures
-from brainkernel.model import Decision, DecisionKind, Lesson, Limit, Outcome, ProcessKey, Suspect, Symptom
+from brainkernel.model import Decision, DecisionKind, Lesson, Limit, Outcome, ProcessKey, Suspect, Symptom, TaskSample
 from brainkernel.observe.window import Snapshot, TaskUse
 from brainkernel.watch import Ports, Watch
 from support.nouns import SECOND_NS, a_suspect, a_task, a_verdict
@@ -33,6 +33,8 @@ class Host:
     victim_wait_s: float = 0.0
     pressure_s: float = 0.0
     decided: list[Decision] = field(default_factory=list)
+    noticed: list[Suspect] = field(default_factory=list)
+    others: list[TaskSample] = field(default_factory=list)
     steps: list[tuple[int, Limit]] = field(default_factory=list)
     renewed: list[tuple[int, int]] = field(default_factory=list)
     released: list[tuple[int, str]] = field(default_factory=list)
@@ -50,14 +52,15 @@ class Host:
         tasks = (
             a_task(HOG, "hog", cpu_s=self.hog_cpu_s, cgroup_id=7),
             a_task(VICTIM, "mysqld", wait_s=self.victim_wait_s, cgroup_id=8),
+            *self.others,
         )
         return Snapshot(
             time_ns=self.clock.boot_ns(), tasks={t.key: t for t in tasks}, pressure_total_us=int(self.pressure_s * 1e6), run_queue=None
         )
 
     def suspect_of(self, use: TaskUse) -> Suspect | None:
-        assert use.comm == "hog", f"only the hog hurts, not {use.comm}"
-        return a_suspect("/opt/batch/hog", key=use.key)
+        assert use.comm in ("hog", "forker"), f"only these are unlike themselves, not {use.comm}"
+        return a_suspect(f"/opt/batch/{use.comm}", key=use.key)
 
     def decide(self, suspect: Suspect, symptom: Symptom) -> Decision:
         decision = Decision(
@@ -93,6 +96,7 @@ def a_watch(host: Host, experience: Experience, *, exe_of: Callable[[ProcessKey]
         suspect_of=host.suspect_of,
         builds=lambda use: use.comm in ("make", "gcc", "cc1"),
         decide=host.decide,
+        notice=host.noticed.append,
         run_queue_us=lambda _counts: None,
         check_interval_s=lambda: 30.0,
         policy_of=lambda _suspect: Config().policy,

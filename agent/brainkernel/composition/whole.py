@@ -304,6 +304,7 @@ class Whole:
             suspect_of=senses.running_suspect,
             builds=self._builds,
             decide=starts.judge_and_decide,
+            notice=starts.notice,
             run_queue_us=median_and_p99_us,
             check_interval_s=lambda: self.judging.strategist.settings.check_interval_s,
             policy_of=lambda suspect: self.arms.standards_of(suspect.identity).config.policy,

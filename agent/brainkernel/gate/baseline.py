@@ -76,9 +76,14 @@ class CpuHabit:
 
     def unlike(self, share_pct: float, factor: float) -> bool:
         """Whether the share is far from the habit; an unlearned habit says yes, since nothing speaks for it."""
+        bound_pct = self.bound_pct(factor)
+        return bound_pct is None or share_pct > bound_pct
+
+    def bound_pct(self, factor: float) -> float | None:
+        """The share from which on it is far from the habit; None while that is being learned."""
         if self.samples < self.LEARNED:
-            return True
-        return share_pct > self.mean_pct * factor and share_pct > self.mean_pct + self.CLIP * self.deviation_pct
+            return None
+        return max(self.mean_pct * factor, self.mean_pct + self.CLIP * self.deviation_pct)
 
 
 class Baseline:
