@@ -20,6 +20,7 @@ from brainkernel.clock import SystemClock
 from brainkernel.daemon import Daemon, beat_interval_s, notify_service_manager
 from brainkernel.errors import BrainKernelError, PermissionDeniedError
 from brainkernel.opening import Opening
+from brainkernel.priority import share_nice_with_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,7 @@ def run_foreground(options: RunOptions, report: Report) -> Summary:
     if os.geteuid() != 0:
         msg = "the agent reads the kernel's events and writes limits: run it as root (classify, redact, prompt and replay need no root)"
         raise PermissionDeniedError(msg)
+    share_nice_with_session(PROC)
     clock = SystemClock()
     with _only_one(options.runtime_dir), Opening(config.agent, clock, PROC) as opening:
         with _uncollected():

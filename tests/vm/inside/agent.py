@@ -26,6 +26,7 @@ STATE_DIR = Path("/var/lib/brainkernel")
 READY_S = 60.0  # under emulation the start takes ten times what it does elsewhere
 STOP_S = 30.0
 READERS_S = 10.0
+NICE = -5  # as its unit has it
 
 CONFIG = f"""
 [policy.background]
@@ -80,8 +81,10 @@ class Agent:
 def running_agent(mode: str = "enforce", *, config: str = CONFIG, rules: str = RULES) -> Iterator[Agent]:
     """Start the agent with a fresh state and wait until it answers. Whatever happens, it is gone afterwards, and its limits too."""
     _configure(config, rules)
-    command = [COMMAND, "run", "--mode", mode, "--json", "--state-dir", str(STATE_DIR)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8") as process:
+    command = ["nice", f"--adjustment={NICE}", COMMAND, "run", "--mode", mode, "--json", "--state-dir", str(STATE_DIR)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", start_new_session=True
+    ) as process:
         agent = Agent(process)
         readers = [threading.Thread(target=collect, args=(agent,), daemon=True) for collect in (_collect_lines, _collect_log)]
         for reader in readers:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vm.inside import deb
-from vm.inside.agent import STATE_DIR
+from vm.inside.agent import NICE, STATE_DIR
 from vm.inside.cgroups import cgroup_values, changes
 from vm.inside.hogs import a_hog, a_hurting_hog, assert_restored
 from vm.inside.systemd import property_of
@@ -50,6 +50,14 @@ def test_deb_units_are_closed_as_promised() -> None:
     exposure = {unit: deb.exposure_of(unit) for unit in (deb.DAEMON, deb.GATEWAY)}
 
     assert {unit: exposure[unit] <= most for unit, most in EXPOSURE_MAX.items()} == dict.fromkeys(EXPOSURE_MAX, True), exposure
+
+
+def test_deb_daemon_comes_before_those_that_overload_the_host() -> None:
+    """Its nice value is its session's as well: while no cgroup weighs services, the kernel weighs sessions."""
+    pid = deb.main_pid(deb.DAEMON)
+
+    assert os.getpriority(os.PRIO_PROCESS, pid) == NICE
+    assert Path(f"/proc/{pid}/autogroup").read_text().split()[1:] == ["nice", str(NICE)]
 
 
 def test_deb_gateway_has_the_daemon_and_no_right() -> None:

@@ -33,7 +33,7 @@ ATTEMPTS = 3
 # What a build may be slowed to is an operator's word: the shipped policy only weighs it.
 CONFIG = """
 [policy.development]
-limits = ["cpu_weight=20", "idle", "idle cpu_quota=20%"]
+limits = ["cpu_weight=20", "idle", "idle cpu_quota=5%"]
 
 [llm]
 backend = "none"
