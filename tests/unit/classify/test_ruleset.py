@@ -56,7 +56,7 @@ def test_every_condition_is_explained_to_the_administrator() -> None:
 
 
 def test_every_suspicious_rule_has_tests() -> None:
-    """An accusation without an example that it must not hit is not shipped."""
+    """An accusation without an example of what it means is not shipped."""
     untested = [r.id for r in shipped().rules if r.category is Category.SUSPICIOUS and not r.must_match]
 
     assert untested == []

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from brainkernel.gateway.llm.backend import Message
+    from brainkernel.link.messages import Question
 
 S = 10**9
 GOOD = ProposedVerdict(Category.BACKGROUND, 0.9, "indexes files")
@@ -68,11 +69,14 @@ class Bench:
         return backend
 
     def ask(self, count: int = 1, deadline_s: float = 3, grace_s: float = 20) -> Result:
+        return self.ask_about([a_question()] * count, deadline_s, grace_s)
+
+    def ask_about(self, questions: list[Question], deadline_s: float = 3, grace_s: float = 20) -> Result:
         caller = Caller(
             self.slots, self.budget, prices=self.prices, clock=self.clock, figures=self.figures, wait=self._wait, jitter=lambda: 0.5
         )
         soft_ns = self.clock.boot_ns() + int(deadline_s * S)
-        return caller.ask([a_question()] * count, soft_ns=soft_ns, hard_ns=soft_ns + int(grace_s * S))
+        return caller.ask(questions, soft_ns=soft_ns, hard_ns=soft_ns + int(grace_s * S))
 
     def _wait(self, seconds: float) -> None:
         self.waits_s.append(seconds)
@@ -211,6 +215,48 @@ def test_caller_keeps_below_the_rate_limit_by_itself(bench: Bench) -> None:
     assert len(backend.script) == 50 - answered
     bench.clock.now_boot_ns += MINUTE_NS
     assert bench.ask().verdicts == (GOOD,)
+
+
+LONG = a_question("/opt/x/x", *["--define=" + "a" * 140] * 16, evidence={f"fact {n}": "b" * 120 for n in range(12)})
+
+
+def test_caller_asks_in_parts_what_no_minute_has_room_for(bench: Bench) -> None:
+    """Eight programs with long command lines would be held back for ever by 6,000 tokens a minute; two halves of them are not."""
+    backend = bench.add(*[an_answer(an_entry(1), an_entry(2), an_entry(3), an_entry(4))] * 2, rate=6000)
+
+    result = bench.ask_about([LONG] * 8)
+
+    assert result == Result((GOOD,) * 8, "", Usage("ollama", "m", 2 * S // 10, 600, 80))
+    assert backend.script == []
+
+
+def test_caller_takes_the_part_that_was_answered(bench: Bench) -> None:
+    """One half is nonsense: the other one counts, in its place."""
+    bench.add("nonsense", an_answer(an_entry(1), an_entry(2), an_entry(3), an_entry(4)), rate=6000)
+    first = bench.ask_about([LONG] * 8)
+    bench.slots.clear()
+    bench.add(an_answer(an_entry(1), an_entry(2), an_entry(3), an_entry(4)), "nonsense", rate=6000)
+    second = bench.ask_about([LONG] * 8)
+    bench.slots.clear()
+    bench.add("nonsense", "nonsense", rate=6000)
+    neither = bench.ask_about([LONG] * 8)
+
+    assert first.verdicts == (*(None,) * 4, *(GOOD,) * 4)
+    assert second.verdicts == (*(GOOD,) * 4, *(None,) * 4)
+    assert (neither.verdicts, neither.failure) == ((), "not_json")
+
+
+def test_caller_gives_no_model_another_ones_verdicts(bench: Bench) -> None:
+    """A fallback answered the second half: it may not have passed the exam that the first model has."""
+    part = an_answer(an_entry(1), an_entry(2), an_entry(3), an_entry(4))
+    bench.add(part, "nonsense", rate=6000)
+    bench.add(part, name="groq")
+
+    result = bench.ask_about([LONG] * 8)
+
+    assert result.verdicts == (*(GOOD,) * 4, *(None,) * 4)
+    assert result.usage is not None
+    assert result.usage.backend == "ollama"
 
 
 def test_caller_stops_hard_at_the_budget(bench: Bench) -> None:

@@ -173,14 +173,13 @@ def test_configuration_may_trust_a_model_in_spite_of_its_exam(tmp_path: Path) ->
         assert room.asking.use().exam.endswith("they may limit all the same, by llm.may_act")
 
 
-@pytest.mark.parametrize(("results", "teaches"), [((), False), ((FAILED,), False), ((PASSED,), True)])
-def test_only_what_passed_its_exam_teaches(tmp_path: Path, results: tuple[ExamResult, ...], teaches: bool) -> None:
-    """The local model learns from no other's verdicts, also where the configuration lets those limit."""
-    learned: list[Suspect] = []
-    with opened(tmp_path / "state") as store:
+@contextmanager
+def the_tiers(directory: Path, learned: list[Suspect], *results: ExamResult) -> Iterator[Tiers]:
+    """The tiers as the agent has them, with the shipped local model alone, and what they would learn."""
+    with opened(directory / "state") as store:
         for result in results:
             store.store.exams.save(result)
-        ground = Ground(Config(llm=Llm(may_act=True)), Paths(state_dir=tmp_path, runtime_dir=tmp_path), store.clock, Everybody(()))
+        ground = Ground(Config(llm=Llm(may_act=True)), Paths(state_dir=directory, runtime_dir=directory), store.clock, Everybody(()))
         effective = Effective(
             standards=Standards(config=ground.config),
             rules=RulesTier(RuleSet((), EMPTY_KNOWLEDGE)),
@@ -188,10 +187,31 @@ def test_only_what_passed_its_exam_teaches(tmp_path: Path, results: tuple[ExamRe
         )
         tiers = Tiers(ground, store.store, Arms(effective), lambda suspect, _verdict: learned.append(suspect))
         with closing(tiers.asker):
-            verdict = Verdict(category=Category.BACKGROUND, confidence=0.9, tier=Tier.LLM, reason="r", model="ollama/wise:1b", may_act=True)
-            tiers._remember(a_suspect(), verdict)
+            yield tiers
+
+
+@pytest.mark.parametrize(("results", "teaches"), [((), False), ((FAILED,), False), ((PASSED,), True)])
+def test_only_what_passed_its_exam_teaches(tmp_path: Path, results: tuple[ExamResult, ...], teaches: bool) -> None:
+    """The local model learns from no other's verdicts, also where the configuration lets those limit."""
+    learned: list[Suspect] = []
+    with the_tiers(tmp_path, learned, *results) as tiers:
+        verdict = Verdict(category=Category.BACKGROUND, confidence=0.9, tier=Tier.LLM, reason="r", model="ollama/wise:1b", may_act=True)
+        tiers._remember(a_suspect(), verdict)
 
     assert bool(learned) is teaches
+
+
+@pytest.mark.parametrize(("passed", "may_act"), [(None, True), (True, True), (False, False)])
+def test_local_model_that_failed_its_exam_limits_nothing(tmp_path: Path, *, passed: bool | None, may_act: bool) -> None:
+    """Its verdict is still shown: what the weights said of the program, and that nothing may follow."""
+    shipped = f"rules+local/{LocalModel().description.version}"
+    results = [] if passed is None else [replace(PASSED, backend="none", model=shipped, passed=passed)]
+    handler = a_suspect("/opt/brave.com/brave/chrome_crashpad_handler", argv=("chrome_crashpad_handler", "--monitor-self"))
+    with the_tiers(tmp_path, [], *results) as tiers:
+        verdict = dict(tiers.in_order())["local_model"](handler)
+
+    assert verdict is not None
+    assert (verdict.category, verdict.tier, verdict.may_act) == (Category.BLOATWARE, Tier.MODEL, may_act)
 
 
 def test_kept_verdict_may_only_what_its_model_may_today(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from brainkernel import metrics
@@ -89,6 +89,10 @@ class Caller:
         """
         messages = messages_of(questions)
         tokens_max = sum(len(m["content"]) for m in messages) // CHARS_PER_TOKEN + max_output_tokens(len(questions))
+        if len(questions) > 1 and self._exceeds_a_minute(tokens_max):
+            half = len(questions) // 2
+            first, second = (self.ask(part, soft_ns=soft_ns, hard_ns=hard_ns) for part in (questions[:half], questions[half:]))
+            return _together(first, half, second, len(questions) - half)
         job = _Job(messages, len(questions), tokens_max, soft_ns, hard_ns)
         failure = Cause.NO_BACKEND
         for slot in self.slots:
@@ -103,6 +107,10 @@ class Caller:
                 return Result(outcome.verdicts, usage=job.usages[-1])
             failure = outcome
         return Result(failure=failure.value, usage=job.usages[-1] if job.usages else None)
+
+    # Long command lines make a batch that no minute of the account's rate limit has room for: it could never be asked.
+    def _exceeds_a_minute(self, tokens: int) -> bool:
+        return bool(self.slots) and (rate := self.slots[0].rate) is not None and rate.wait_ns(tokens) is None
 
     def _ask_slot(self, slot: Slot, job: _Job, ends_ns: int) -> Reading | Cause:
         cause = Cause.TIMEOUT
@@ -192,3 +200,15 @@ class Caller:
     def _usage_of(self, backend: Backend, raw: RawAnswer, began_ns: int) -> Usage:
         latency_ns = self._clock.boot_ns() - began_ns
         return Usage(backend.name, backend.model[:512], latency_ns, raw.tokens_in, raw.tokens_out)
+
+
+# Whose the verdicts are decides what they may do: two models' do not become one result.
+def _together(first: Result, first_count: int, second: Result, second_count: int) -> Result:
+    if not first.verdicts:
+        return replace(second, verdicts=(*(None,) * first_count, *second.verdicts)) if second.verdicts else first
+    one, other = first.usage, second.usage
+    if one is None or other is None or (one.backend, one.model) != (other.backend, other.model) or not second.verdicts:
+        return replace(first, verdicts=(*first.verdicts, *(None,) * second_count))
+    tokens_in, tokens_out = one.tokens_in + other.tokens_in, one.tokens_out + other.tokens_out
+    usage = Usage(one.backend, one.model, one.latency_ns + other.latency_ns, tokens_in, tokens_out)
+    return Result((*first.verdicts, *second.verdicts), usage=usage)
