@@ -348,6 +348,7 @@ class Standing:
     leads_session: bool  # pid == session id, with a terminal
     owns_terminal: bool  # its process group is its terminal's foreground one, and not the session leader's own
     io_priority: int = 0  # as ioprio_get(2) gives it, 0: none of its own
+    game_mode: bool = False  # started by gamemoderun
     presents: str = ""  # what it shows or plays to a person: "display (/dev/dri/card0)", "" if nothing is known of
 
 

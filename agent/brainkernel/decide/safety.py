@@ -44,7 +44,8 @@ PROTECTED_UNITS = frozenset(
     display-manager.service gdm.service lightdm.service sddm.service brainkernel.service brainkernel-gateway.service
     """.split()
 )
-# Programs that say how another shall be scheduled: whoever is below them was placed by a person.
+# Programs that say how another shall be scheduled: whoever is below them was placed by a person. Most become what they start and are
+# nobody's ancestors then; what they set is inherited, and read of the process itself (`Standing`).
 DECIDED_BY = frozenset(
     f"/usr/{folder}/{name}"
     for name in ("nice", "chrt", "taskset", "ionice", "gamemoderun", "gamemoded", "schedtool", "cgexec")
@@ -132,18 +133,20 @@ def _foreground(s: Surroundings, _c: Safety) -> str | None:
 def _decided_by_a_person(s: Surroundings, _c: Safety) -> str | None:
     if s.standing is None:
         return None
-    if s.standing.nice != 0:
-        return f"has nice {s.standing.nice}: somebody already decided how it runs"
-    if s.standing.policy != SCHED_NORMAL:
-        return f"has scheduling policy {s.standing.policy}: somebody already decided how it runs"
-    if s.standing.io_priority not in IO_PRIORITY_DEFAULTS:
-        return (
-            f"has I/O priority {s.standing.io_priority >> 13}/{s.standing.io_priority & 7} (ionice): somebody already decided how it runs"
-        )
-    if s.standing.affinity_restricted:
-        return "is bound to some CPUs: somebody already decided how it runs"
-    by = next((exe for exe in s.ancestor_exes if exe in DECIDED_BY), None)
-    return f"was started by {by}: somebody already decided how it runs" if by else None
+    by = next((f"was started by {exe}" for exe in s.ancestor_exes if exe in DECIDED_BY), "")
+    what = _placed_by_a_person(s.standing) or by
+    return f"{what}: somebody already decided how it runs" if what else None
+
+
+def _placed_by_a_person(now: Standing) -> str:
+    facts = (
+        (now.nice != 0, f"has nice {now.nice}"),
+        (now.policy != SCHED_NORMAL, f"has scheduling policy {now.policy}"),
+        (now.io_priority not in IO_PRIORITY_DEFAULTS, f"has I/O priority {now.io_priority >> 13}/{now.io_priority & 7} (ionice)"),
+        (now.affinity_restricted, "is bound to some CPUs"),
+        (now.game_mode, "was started by gamemoderun"),
+    )
+    return next((text for holds, text in facts if holds), "")
 
 
 def _rate(s: Surroundings, c: Safety) -> str | None:

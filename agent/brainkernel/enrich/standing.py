@@ -10,6 +10,7 @@ from brainkernel.model import CLOCK_TICK_NS, ProcessKey, Standing
 if TYPE_CHECKING:
     from pathlib import Path
 
+_ENVIRONMENT_BYTES = 1 << 17  # as long as any one string of it may be (MAX_ARG_STRLEN)
 # Field numbers of proc_pid_stat(5), counted from the state (field 3), which follows the last ')'.
 _PGRP, _SESSION, _TTY, _TPGID, _FLAGS, _NICE, _START, _POLICY = 2, 3, 4, 5, 6, 16, 19, 38
 
@@ -34,7 +35,18 @@ def read_standing(proc_root: Path, key: ProcessKey) -> Standing | None:
         leads_session=session == key.tgid and int(fields[_TTY]) != 0,
         # A shell without job control leaves all its children in its own group, in the foreground or not.
         owns_terminal=tpgid == pgrp != session,
+        game_mode=_runs_in_game_mode(proc_root, key.tgid),
     )
+
+
+def _runs_in_game_mode(proc_root: Path, tgid: int) -> bool:
+    # gamemoderun is nobody's ancestor: it preloads a library and becomes the program, whose children inherit that.
+    try:
+        with (proc_root / str(tgid) / "environ").open("rb") as file:
+            variables = file.read(_ENVIRONMENT_BYTES).split(b"\0")
+    except OSError:
+        return False  # gone, or not ours to read: what it started with is not known
+    return any(variable.startswith(b"LD_PRELOAD=") and b"libgamemodeauto" in variable for variable in variables)
 
 
 def _cpus_allowed(proc_root: Path, tgid: int) -> bytes:

@@ -182,6 +182,7 @@ OBJECTIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("decided_by_a_person", {}, {"standing": a_standing(policy=5)}),
     ("decided_by_a_person", {}, {"standing": a_standing(affinity_restricted=True)}),
     ("decided_by_a_person", {}, {"standing": a_standing(io_priority=3 << 13)}),
+    ("decided_by_a_person", {}, {"standing": a_standing(game_mode=True)}),
     *[
         ("decided_by_a_person", {}, {"ancestor_exes": ("/usr/bin/bash", exe)})
         for exe in ("/usr/games/gamemoderun", "/usr/bin/nice", "/usr/bin/chrt", "/usr/bin/taskset", "/usr/bin/ionice")
