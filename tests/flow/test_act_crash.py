@@ -100,7 +100,7 @@ def assert_untouched(stage: Stage, statement: int) -> None:
     where = f"killed before statement {statement}"
     for unit in stage.systemd.units.values():
         assert unit.limits == unit.configured, where
-        assert stage.fake.cpu_files(stage.systemd.path_of(unit)) == {}, where
+        assert not unit.active or stage.fake.cpu_files(stage.systemd.path_of(unit)) == {}, where
     assert stage.systemd.dropins() == [], where
     assert stage.ledger.live == {}, where
 
@@ -144,6 +144,27 @@ def test_release_killed_anywhere_is_finished(tmp_path: Path) -> None:
     """Undo is idempotent: begun once, it is ended by the next."""
     with Stage(tmp_path) as stage:
         at_every_statement(stage, lambda: stage.apply(QUOTA), stage.release)
+
+
+def test_the_freeing_of_who_lives_on_killed_anywhere_is_finished(tmp_path: Path) -> None:
+    """The unit of a limit ended without its processes; whichever scope they are in then, it limits nothing."""
+    statement, killed = 0, True
+    with Stage(tmp_path) as stage:
+        while killed:
+            stage.apply(QUOTA, key=stage.hog)
+            stage.systemd.stop_main_process("hog.service")
+            with closing_what_leaks(stage):
+                killed = killed_at(statement, stage.release)
+            recover(stage)
+            assert_untouched(stage, statement)
+            assert stage.fake.cgroup_of[stage.hog.tgid].startswith("/system.slice/brainkernel-freed-"), (
+                f"killed before statement {statement}"
+            )
+            stage.systemd.stop(stage.fake.cgroup_of[stage.hog.tgid].rpartition("/")[2])
+            stage.systemd.start("hog.service")
+            stage.hog = stage.fake.spawn(1000 + statement, "/system.slice/hog.service")
+            statement += 1
+    assert statement > 100
 
 
 def test_apply_to_a_session_killed_anywhere_leaves_no_limit(tmp_path: Path) -> None:

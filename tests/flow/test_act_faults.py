@@ -146,6 +146,8 @@ class Place:
             assert unit.limits == unit.configured, what
         if code in (errno.ENOENT, errno.ESRCH):
             return  # the kernel says these of what is gone only: there is nothing left of it to restore
+        ended = {stage.systemd.path_of(unit) for unit in stage.systemd.units.values() if not unit.active}
+        assert not ended & set(stage.fake.cgroup_of.values()), what  # systemd would never free them there
         assert set(stage.fake.scheduler.values.values()) == {Scheduling()}, what
         assert set(stage.fake.scheduler.autogroups.values()) == {0}, what
         assert not stage.fake.dir_of("/brainkernel").exists(), what
@@ -166,6 +168,11 @@ def apply_weight(place: Place) -> None:
     assert isinstance(place.stage.apply(WEIGHT, key=place.hog), Action)
 
 
+def apply_and_end(place: Place) -> None:
+    apply_weight(place)
+    place.stage.systemd.stop_main_process("hog.service")
+
+
 def step(place: Place) -> object:
     return place.stage.step(Limit(cpu_weight=0))
 
@@ -178,14 +185,15 @@ WORKS: dict[str, tuple[Callable[[Place], None], Callable[[Place], object]]] = {
     "apply": (nothing, apply),
     "step": (apply_weight, step),
     "release": (apply_weight, release),
+    "free": (apply_and_end, release),
 }
+CASES = [(route, work) for route in ("unit", "scope", "task", "subtree") for work in WORKS if work != "free" or route == "unit"]
 
 
-@pytest.mark.parametrize("shift", [0, 2])
-@pytest.mark.parametrize("work", WORKS)
-@pytest.mark.parametrize("route", ["unit", "scope", "task", "subtree"])
+@pytest.mark.parametrize("shift", range(len(ERRORS)))
+@pytest.mark.parametrize(("route", "work"), CASES)
 def test_any_call_may_fail(memory: Path, route: str, work: str, shift: int) -> None:
-    """Whichever it is and in whichever of five ways (two of them each), what comes back is an answer, and what stands is in the ledger until it is undone."""
+    """Whichever it is and in whichever of five ways, what comes back is an answer, and what stands is in the ledger until it is undone."""
     prepare, do = WORKS[work]
     at = 0
     while True:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LIMITS = [Limit(cpu_weight=20), Limit(cpu_weight=0), Limit(cpu_quota_pct=20), Limit(cpu_quota_pct=50)]
 THEIR_WEIGHT, THEIR_QUOTA = 333, 770_000  # values that we never write
+OUR_WEIGHTS, OUR_QUOTAS = ("20", "0"), ("20000 100000", "50000 100000")
 UNITS = ("hog.service", "other.service")
 
 
@@ -85,6 +86,11 @@ class Interleavings(Interrupted):
         self.next_pid += 1
         self.keys[unit] = self.stage.fake.spawn(self.next_pid, f"/system.slice/{unit}")
 
+    @rule(unit=units, forgets=st.booleans())
+    def the_unit_stops_and_leaves_its_processes(self, unit: str, forgets: bool) -> None:
+        self.stage.systemd.forgets_ended = forgets
+        self.stage.systemd.stop_main_process(unit)
+
     @rule(unit=units)
     def the_target_ends(self, unit: str) -> None:
         key = self.keys[unit]
@@ -142,6 +148,10 @@ class Interleavings(Interrupted):
         unit = self.stage.systemd.units[name]
         for key in LIMIT_PROPERTIES:
             assert unit.limits[key] == self.theirs.get((name, key), NOT_SET), f"{name} {key}"
+        if not unit.active and f"/system.slice/{name}" in self.stage.fake.cgroup_of.values():  # systemd writes there no more
+            files = self.stage.fake.cpu_files(f"/system.slice/{name}")
+            assert files.get("cpu.max") not in OUR_QUOTAS, files
+            assert files.get("cpu.weight") not in OUR_WEIGHTS, files
 
     def teardown(self) -> None:
         self.recover()
@@ -158,5 +168,5 @@ def test_any_interleaving_ends_with_the_original_values_or_foreign_ones(monkeypa
     monkeypatch.setattr(os, "fsync", lambda fd: None)
     run_state_machine_as_test(
         Interleavings,
-        settings=settings(max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(max_examples=100, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)),
     )

@@ -62,6 +62,7 @@ class FakeSystemd:
         self.deaf: Callable[[str], None] = lambda method: None  # raises ActError to play a bus that fails
         self.reloads = 0
         self.edited: frozenset[str] = frozenset()  # units whose files an administrator is editing
+        self.forgets_ended = True  # 252 forgets the cgroup of a unit that ended, also while processes live on in it; later ones do not
         self.on_scope: Callable[[ScopeRequest], None] = lambda request: None
         self._pending: list[tuple[int, Callable[[], object]]] = []
 
@@ -146,11 +147,20 @@ class FakeSystemd:
             del self.units[name]
         self.settle_cgroups(name)
 
+    def stop_main_process(self, name: str, *, vanishes: bool = False) -> None:
+        """End a unit with KillMode=process: whoever else lives in its cgroup stays there, with the values of its files."""
+        unit = self.units[name]
+        unit.active = False
+        if vanishes:
+            del self.units[name]
+        self.settle_cgroups(name)
+
     def start(self, name: str) -> None:
         """Start a stopped unit again: a new cgroup at the old path, with the limits that drop-ins say."""
         unit = self.units[name]
         unit.active = True
-        self.host.make_cgroup(self.path_of(unit))
+        if not self.host.dir_of(self.path_of(unit)).is_dir():
+            self.host.make_cgroup(self.path_of(unit))
         self.settle_cgroups(name)
 
     def daemon_reload(self) -> None:
@@ -206,6 +216,9 @@ class FakeSystemd:
                 elif changed in ("", unit.name) or not file.exists():
                     file.write_text(f"{text}\n")
 
+    def _is_empty(self, unit: FakeUnit) -> bool:
+        return self.path_of(unit) not in self.host.cgroup_of.values()
+
     def _arrive(self, tgids: tuple[int, ...], path: str) -> None:
         for tgid in tgids:
             if tgid in self.host.cgroup_of:
@@ -222,7 +235,7 @@ class FakeSystemd:
             name=unit.name,
             active=unit.active,
             slice=unit.slice,
-            control_group=self.path_of(unit) if unit.active else "",
+            control_group=self.path_of(unit) if unit.active or not (self.forgets_ended or self._is_empty(unit)) else "",
             limits=dict(unit.limits),
             tasks_max=unit.tasks_max,
             bound=unit.bound,

@@ -125,6 +125,11 @@ def _none_if_gone(read: Callable[[], T]) -> T | None:
         raise
 
 
+def _raise_unless_gone(error: OSError) -> None:
+    if error.errno not in _GONE:  # os.walk would pass over it: nobody seen is not nobody there
+        raise error
+
+
 class CgroupWriter(Protocol):
     """What a subtree of our own needs. All raise OSError."""
 
@@ -180,7 +185,7 @@ def open_cgroup(root: Path, path: str) -> Iterator[Cgroup | None]:
 def pids_below(root: Path, path: str) -> tuple[int, ...]:
     """The processes of a cgroup and of all below it; at most `MAX_MEMBERS`, after which it stops looking."""
     found: list[int] = []
-    for directory, _, _ in os.walk(root / path.lstrip("/")):
+    for directory, _, _ in os.walk(root / path.lstrip("/"), onerror=_raise_unless_gone):
         try:
             procs = text_of(Path(directory) / "cgroup.procs")
         except OSError as error:

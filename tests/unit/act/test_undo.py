@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 from brainkernel.act.systemd import NOT_SET
 from brainkernel.errors import ActError
-from brainkernel.model import Action, Refusal, ReleaseResult
+from brainkernel.model import Action, Limit, Refusal, ReleaseResult
 from support.act_stage import QUOTA, WEIGHT, Stage
-from support.fake_systemd import UNSET
+from support.fake_systemd import UNSET, FakeSystemd
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,6 +133,104 @@ def test_a_unit_that_vanished_is_gone(stage: Stage) -> None:
 
     assert stage.release() is ReleaseResult.GONE
     assert stage.systemd.dropins() == []
+
+
+@pytest.mark.parametrize("forgets_ended", [True, False], ids=["systemd 252", "later"])
+@pytest.mark.parametrize("limit", [QUOTA, Limit(cpu_weight=0)])
+def test_who_lives_on_in_a_stopped_unit_is_freed(stage: Stage, limit: Limit, *, forgets_ended: bool) -> None:
+    """KillMode=process leaves workers behind, and systemd writes no cgroup of a unit that ended: they get a scope without limits."""
+    stage.systemd.forgets_ended = forgets_ended
+    stage.fake.spawn(501, "/system.slice/hog.service", ppid=500)
+    stage.apply(limit)
+    stage.systemd.stop_main_process("hog.service")
+
+    assert stage.release() is ReleaseResult.RESTORED
+    scope = stage.fake.cgroup_of[500]
+    assert scope == stage.fake.cgroup_of[501] == f"/system.slice/brainkernel-freed-500-{stage.hog.start_ns}.scope"
+    assert stage.fake.cpu_files(scope) == {}
+    assert stage.systemd.dropins() == []
+
+
+def test_one_of_them_that_ends_meanwhile_does_not_keep_the_others(stage: Stage) -> None:
+    """It fails systemd's whole call."""
+    stage.fake.spawn(501, "/system.slice/hog.service", ppid=500)
+    stage.apply()
+    stage.systemd.stop_main_process("hog.service")
+    stage.systemd.on_scope = lambda request: stage.fake.end(501) if 501 in request.tgids else None
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.fake.cgroup_of[500].endswith(".scope")
+
+
+def test_who_is_confined_by_a_stopped_unit_is_not_moved_out_of_it(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """Its sandbox is bound to the cgroup: they stay limited, it is said, and tried again until they end or the unit starts."""
+    stage.unit.bound = ("IPAddressDeny",)
+    stage.apply()
+    stage.systemd.stop_main_process("hog.service")
+
+    assert stage.release() is ReleaseResult.FAILED
+    assert "hog.service ended, and who lives on in /system.slice/hog.service is confined by it (IPAddressDeny)" in caplog.text
+    assert stage.fake.cgroup_of[500] == "/system.slice/hog.service"
+
+    stage.systemd.start("hog.service")
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.fake.cpu_files("/system.slice/hog.service") == {}
+
+
+def test_a_scope_that_systemd_forgot_while_it_was_in_use_holds_nobody(stage: Stage) -> None:
+    """Before 258 it could end right after its start with the process inside (systemd pull request 36801)."""
+    hog = stage.login()
+    action = stage.apply(key=hog)
+    assert isinstance(action, Action)
+    stage.systemd.stop_main_process(action.unit, vanishes=True)
+
+    assert stage.release() is ReleaseResult.GONE
+    assert stage.fake.cgroup_of[hog.tgid] == f"/user-1000.slice/brainkernel-freed-{hog.tgid}-{hog.start_ns}.scope"
+    assert stage.fake.cpu_files(stage.fake.cgroup_of[hog.tgid]) == {}
+
+
+def test_a_value_that_somebody_gave_to_those_who_live_on_is_theirs(stage: Stage) -> None:
+    """Only from ours are they freed."""
+    stage.apply()
+    stage.systemd.stop_main_process("hog.service")
+    (stage.fake.dir_of("/system.slice/hog.service") / "cpu.max").write_text("50000 100000\n")
+
+    assert stage.release() is ReleaseResult.RESTORED
+    assert stage.fake.cgroup_of[500] == "/system.slice/hog.service"
+
+
+def test_a_cgroup_that_was_made_anew_at_the_same_path_is_not_ours(stage: Stage) -> None:
+    """Its values may look like ours: the directory is another one, and those in it are left alone."""
+    stage.apply()
+    stage.systemd.stop_main_process("hog.service", vanishes=True)
+    stage.fake.dir_of("/system.slice/hog.service").rename(stage.fake.root / "removed")  # a file system may give its inode away at once
+    stage.fake.make_cgroup("/system.slice/hog.service")
+    (stage.fake.dir_of("/system.slice/hog.service") / "cpu.max").write_text("20000 100000\n")
+
+    stage.fake.spawn(700, "/system.slice/hog.service")
+
+    assert stage.release() is ReleaseResult.GONE
+    assert stage.fake.cgroup_of[700] == "/system.slice/hog.service"
+
+
+def test_a_limit_of_a_user_who_logged_out_is_gone(tmp_path: Path) -> None:
+    """Their manager ended with all it ran, so that there is nobody to ask and nothing to wait for."""
+    with Stage(tmp_path) as stage:
+        base = "/user.slice/user-1000.slice/user@1000.service"
+        stage.systemd.add("user@1000.service", "user.slice/user-1000.slice")
+        stage.fake.make_cgroup(f"{base}/app.slice")
+        (stage.fake.dir_of(base) / "cgroup.controllers").write_text("cpu memory pids\n")
+        user = stage.managers.users[1000] = FakeSystemd(stage.fake, base=base, user_uid=1000)
+        user.add("batch.service", "app.slice")
+        assert isinstance(stage.apply(key=stage.fake.spawn(700, f"{base}/app.slice/batch.service")), Action)
+
+        user.stop("batch.service")
+        del stage.managers.users[1000]
+        assert stage.release() is ReleaseResult.FAILED
+        shutil.rmtree(stage.fake.root / "run/user/1000")
+
+        assert stage.release() is ReleaseResult.GONE
+        assert stage.ledger.live == {}
 
 
 def test_release_fails_without_forgetting(stage: Stage) -> None:

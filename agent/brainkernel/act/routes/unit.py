@@ -11,6 +11,7 @@ from brainkernel.act import cgroupfs, dropins
 from brainkernel.act.filechanges import as_written, file_changes, files_while_alive, stepped_files
 from brainkernel.act.knobs import strains, why_no_io_weight, why_no_memory_high
 from brainkernel.act.routes.protocol import GONE, Fate, Undone, action_of
+from brainkernel.act.survivors import free_survivors
 from brainkernel.act.systemd import DECISIVE_PROPERTIES, IDLE_SINCE, LIMIT_PROPERTIES, NOT_SET
 from brainkernel.model import Action, Change, Limit, Refusal, ReleaseResult
 
@@ -102,24 +103,31 @@ class UnitRoute:
         takes ours back, though theirs goes with it.
         """
         action = entry.action
-        manager = self._managers.of(action.user_uid)
-        state = manager.unit(action.unit)
+        if action.user_uid is not None and not (self._host.run / f"user/{action.user_uid}").exists():
+            return Undone(ReleaseResult.GONE)  # logged out: with their manager went all that it ran, and the drop-ins in that directory
+        state = self._managers.of(action.user_uid).unit(action.unit)
         if state is None:
-            self._remove_dropins(entry, None)
-            return Undone(ReleaseResult.GONE)
+            return self._vanished(entry)
         if not last and self._is_bypassed(entry, state):
             self._remove_dropins(entry, state)
             return Undone(ReleaseResult.FOREIGN, done=False)
+        return self._restored(entry, state)
+
+    def _restored(self, entry: Entry, state: UnitState) -> Undone:
+        action, manager = entry.action, self._managers.of(entry.action.user_uid)
         taken = _taken_in(entry, state)
         back = {change.name: int(change.before) for change in _properties(action) if change.name not in taken}
         if not self._is_restored(action, state, back):
             if not manager.set_limits(action.unit, back):
-                self._remove_dropins(entry, None)
-                return Undone(ReleaseResult.GONE)
+                return self._vanished(entry)
             if not self._patience.until(lambda: self._is_restored(action, manager.unit(action.unit), back)):
                 _log.warning("%s does not show its old values yet", action.unit)
                 return Undone(ReleaseResult.FAILED, done=False)
-        self._remove_dropins(entry, manager.unit(action.unit))
+        if (now := manager.unit(action.unit)) is None:
+            return self._vanished(entry)
+        self._remove_dropins(entry, now)
+        if not now.active:
+            free_survivors(self._host, manager, self._patience, entry, now)
         return Undone(ReleaseResult.FOREIGN if taken else ReleaseResult.RESTORED)
 
     def take_stale(self) -> dict[int | None, set[str]]:
@@ -183,13 +191,19 @@ class UnitRoute:
         if any(state.limits[name] != value for name, value in back.items()):
             return False
         # A unit that was restarted has a new cgroup with the same configuration: the same values are right.
-        found = cgroupfs.read_limits(self._host.cgroup, state.control_group) if state.control_group else None
+        # Of one that ended systemd writes none, whoever lives on in it: `free_survivors`.
+        found = cgroupfs.read_limits(self._host.cgroup, state.control_group) if state.control_group and state.active else None
         if found is None:
             return True
         files = [file for name in back for file in FILES_OF[name]]
         return all(
             cgroupfs.same_value(change.name, found[1].get(change.name), change.before) for change in action.changes if change.name in files
         )
+
+    def _vanished(self, entry: Entry) -> Undone:
+        self._remove_dropins(entry, None)
+        free_survivors(self._host, self._managers.of(entry.action.user_uid), self._patience, entry, None)
+        return Undone(ReleaseResult.GONE)
 
     def _remove_dropins(self, entry: Entry, state: UnitState | None) -> None:
         action = entry.action
