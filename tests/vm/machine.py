@@ -78,6 +78,7 @@ class Machine:
         processor = ("-accel", "kvm", "-cpu", "host") if accelerator == "kvm" else emulated
         kernel_says = "systemd.journald.forward_to_console=1 systemd.journald.max_level_console=warning"
         # A getty would hang up the console and swallow what is printed there.
+        threads = " brainkernel.in_one_thread" if self.in_one_thread else ""  # nothing can be said of time then
         console = "brainkernel.shell" if interactive else f"systemd.mask=serial-getty@ttyS0.service {kernel_says}"
         return [
             *("setpriv", "--pdeathsig", "KILL"),  # killed with us, even by kill -9
@@ -86,7 +87,7 @@ class Machine:
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
             *("-drive", f"file={self.image.disk},if=virtio,format=raw,snapshot=on"),
             *(word for disk in (self.payload, *self.more_disks) for word in ("-drive", f"file={disk},if=virtio,format=raw,snapshot=on")),
-            *("-append", f"root=/dev/vda rw console=ttyS0 quiet mitigations=off {console}"),
+            *("-append", f"root=/dev/vda rw console=ttyS0 quiet mitigations=off {console}{threads}"),
         ]
 
     def _follow(self, process: subprocess.Popen[bytes], timeout_s: float) -> int:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from vm.inside import requests, storm
 from vm.inside.agent import COMMAND, RULES, Agent, active_limits, running_agent
 from vm.inside.cgroups import ROOT, cgroup_values, changes, settings_of
@@ -20,8 +22,6 @@ from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pytest
 
 LOG = Path("/run/act-requests.log")
 SERVICE = "requests.service"
@@ -140,6 +140,10 @@ def _told(line: dict[str, Any]) -> str:
     return " ".join(str(word) for word in words if word)
 
 
+@pytest.mark.skipif(
+    "brainkernel.in_one_thread" in Path("/proc/cmdline").read_text(),
+    reason="QEMU runs both CPUs in one thread since the kernel died with two: whose the time was cannot be told; run it again",
+)
 def test_latency_comes_back_while_stress_and_a_build_go_on_and_finish(capsys: pytest.CaptureFixture[str]) -> None:
     """Within 15 s of the load's begin to 1.5 times of what it was undisturbed; nobody else is touched, nothing remains.
 
