@@ -20,6 +20,18 @@ ORDINARY = [
     ("/usr/lib/postfix/sbin/local", "/usr/bin/procmail"),
     ("/usr/bin/containerd-shim-runc-v2", "/usr/bin/bash"),
     ("/usr/lib/jvm/java-17-openjdk-amd64/bin/java", "/usr/bin/ssh"),
+    ("/usr/lib/postgresql/15/bin/postgres", "/usr/lib/postgresql/15/bin/postgres"),
+    ("/usr/lib/postfix/sbin/master", "/usr/lib/postfix/sbin/postscreen"),
+    ("/usr/sbin/dovecot", "/usr/lib/dovecot/anvil"),
+    ("/usr/sbin/cupsd", "/usr/lib/cups/filter/rastertopdf"),
+    ("/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-oomd"),
+    ("/usr/lib/systemd/systemd", "/usr/sbin/fstrim"),
+    ("/usr/bin/dbus-daemon", "/usr/libexec/gnome-shell-calendar-server"),
+    ("/usr/bin/konsole", "/usr/bin/zsh"),
+    ("/usr/bin/node", "/home/alice/src/web/node_modules/.bin/rollup"),
+    ("/usr/bin/cargo", "/home/alice/.rustup/toolchains/stable/bin/rustc"),
+    ("/usr/sbin/php-fpm8.2", "/usr/bin/convert"),
+    ("/usr/bin/dockerd", "/usr/bin/docker-proxy"),
 ]
 NEWS = [
     ("/usr/sbin/nginx", "/usr/bin/dash"),
@@ -36,6 +48,18 @@ NEWS = [
     ("/home/alice/logrotate", "/usr/bin/gzip"),
     ("/tmp/make", "/usr/bin/gcc"),
     ("/usr/bin/bash", "/usr/bin/htop"),
+    ("/usr/lib/systemd/systemd", "/usr/lib/systemd/systemd-update-daily"),
+    ("/usr/lib/systemd/systemd", "/usr/lib/systemd/system-generators/first"),
+    ("/usr/lib/systemd/systemd", "/usr/local/sbin/sshd"),
+    ("/usr/lib/systemd/systemd", "/usr/bin/dash"),
+    ("/usr/sbin/dovecot", "/usr/lib/dovecot/.cache/anvil"),
+    ("/usr/sbin/dovecot", "/usr/bin/dash"),
+    ("/usr/sbin/nginx", "/usr/bin/nginx-helper"),
+    ("/usr/bin/dbus-daemon", "/home/alice/.local/bin/agent"),
+    ("/usr/bin/konsole", "/usr/bin/xxd"),
+    ("/usr/bin/node", "/srv/app/.bin/rollup"),
+    ("/usr/sbin/php-fpm8.2", "/usr/bin/nmap"),
+    ("/usr/bin/bash", "/usr/bin/bash"),
 ]
 
 
@@ -43,6 +67,14 @@ NEWS = [
 def test_edge_that_a_parent_lives_by_is_no_news(parent: str, exe: str) -> None:
     """Logrotate compresses and a package manager runs scripts: the first time is as ordinary as the tenth."""
     assert Gate(GateConfig(), Baseline()).consider(an_exec(exe, parent_exe=parent), None) is None
+
+
+@pytest.mark.parametrize(("job", "is_news"), [("/etc/cron.weekly/man-db", False), ("/etc/cron.hourly/gcc.sh", True), ("/tmp/man-db", True)])
+def test_job_is_no_news_if_the_distribution_brought_it(job: str, is_news: bool) -> None:  # one of the two
+    """A script that is new among the jobs is looked at: that is how an intruder stays."""
+    event = an_exec("/usr/bin/dash", parent_exe="/usr/bin/run-parts", argv=("/bin/sh", job))
+
+    assert (Gate(GateConfig(), Baseline()).consider(event, None) is not None) is is_news
 
 
 @pytest.mark.parametrize(("parent", "exe"), NEWS)
@@ -59,6 +91,21 @@ def test_ordinary_edge_is_news_for_an_odd_file() -> None:
     event = an_exec("/usr/bin/gzip", parent_exe="/usr/sbin/logrotate", marks=frozenset({Mark.DELETED}))
 
     assert Gate(GateConfig(), Baseline()).consider(event, None) is not None
+
+
+def test_script_from_an_odd_place_is_news_whoever_starts_it() -> None:
+    """An interpreter is as odd as what it runs."""
+    event = an_exec("/usr/bin/dash", parent_exe="/usr/bin/dpkg", argv=("/bin/sh", "/tmp/postinst", "configure"))
+
+    assert Gate(GateConfig(), Baseline()).consider(event, None) is not None
+
+
+def test_hidden_directory_of_a_language_is_no_news_with_its_mark() -> None:
+    """The sensor marks each hidden directory; those that a build keeps its tools in are known here."""
+    marks = frozenset({Mark.HIDDEN_DIR})
+    event = an_exec("/home/alice/src/web/node_modules/.bin/rollup", parent_exe="/usr/bin/node", marks=marks)
+
+    assert Gate(GateConfig(), Baseline()).consider(event, None) is None
 
 
 @pytest.mark.parametrize("parent", ["/usr/sbin/sshd", "/usr/bin/containerd-shim-runc-v2", "/usr/bin/make", "/usr/bin/dpkg"])
