@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_secret, looks_random, strength_of
+from brainkernel.classify.redact_names import CERTAIN, REDACTED, is_secret, looks_chosen, looks_random, strength_of
 
 _NEAR_CHARS = 1100  # an end of a value is looked for this far, unless the value is a secret anyhow: keeps time linear
 SIMPLE_WORD = re.compile(r"[a-z]{1,24}|[A-Z][a-z]{1,24}|\d{1,3}")
@@ -20,8 +20,8 @@ _PAIR = re.compile(
 )
 # {"name": "DB_PASSWORD", "value": "..."}, ParameterKey=DBPassword,ParameterValue=...
 _NAMED_VALUE = re.compile(
-    r"(?P<head>(?:[Nn]ame|[Kk]ey|ParameterKey)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4}(?P<name>[\w.-]{2,80})[\"'\\]{0,4}\s{0,2},"
-    r"\s{0,2}[\"'\\]{0,4}(?:[Vv]alue|ParameterValue)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4})(?P<value>[^\"'\\\s,}]{1,512})"
+    r"(?P<head>(?:[Nn]ame|[Kk]ey|ParameterKey)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4}(?P<name>[\w.-]{2,80})[\"'\\]{0,4}(?:\s{0,2},|\s)"
+    r"\s{0,2}[\"'\\]{0,4}(?:[\w.-]{1,40}(?:\[\d{1,3}\])?\.)?(?:[Vv]alue|ParameterValue)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4})(?P<value>[^\"'\\\s,}]{1,512})"
 )
 
 _NEXT_PAIR = re.compile(r"(?:[,;&|]\s{0,4}|\s{1,4})(?:[A-Za-z_][\w.\- ]{0,60}(?:\[\w{0,40}\])?\s?=|--?[A-Za-z])")
@@ -100,7 +100,7 @@ def without_pairs(text: str, *, whole: bool) -> str:
 def _is_plain_pair(value: str, *, spaced: bool) -> bool:
     # "password: hunter2" is one, "Password: changed" in a message and "token:latest" are not.
     if not spaced:
-        return looks_random(value)
+        return looks_random(value) or looks_chosen(value)
     return not SIMPLE_WORD.fullmatch(value.split(maxsplit=1)[0] if value.strip() else value)
 
 

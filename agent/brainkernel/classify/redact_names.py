@@ -28,7 +28,7 @@ def _folded(name: str) -> str:
 
 def _words_of(name: str) -> list[str]:
     words = [w.lower() for w in _WORD.findall(_folded(name[-160:]))]
-    while words and words[-1].isdecimal():  # password1
+    while words and (words[-1].isdecimal() or (words[-1] == "v" and len(words) > 1)):  # password1, token_v2
         words.pop()
     if words and words[-1].endswith("key") and words[-1][:-3] in _SECRET_KEYS:  # activationkey
         words[-1:] = [words[-1][:-3], "key"]
@@ -47,9 +47,9 @@ _STRONG = frozenset(
     "accesstoken privatekey secretkey accesskey accountkey masterkey sessionkey signingkey encryptionkey sharedkey presharedkey licensekey "
     "bearer jwt authorization cookie cookies mnemonic otp totp seedphrase webhook requirepass masterauth storepass keypass userpass dbpass "
     "credential authkey sas sessionid sessid phpsessid csrftoken xsrf pgpassword userpwd passkey mypass secretid wpapsk pskhex "
-    f"{_folded(_FOREIGN)} nkey storepasswd upw opw apitoken clientsecret sshpass nthash lmhash aeskey rpcpassword".split()
+    f"{_folded(_FOREIGN)} nkey storepasswd upw opw apitoken clientsecret sshpass nthash lmhash aeskey rpcpassword setcookie authtok".split()
 )
-_WEAK = frozenset("appid key auth sig signature salt seed session sid code nonce login creds credentials hexkey".split())
+_WEAK = frozenset("appid key auth sig signature salt seed session sid code nonce login creds credentials hexkey api ticket".split())
 # "key" after one of these is a secret key whatever it looks like; after others only if it looks like one.
 _SECRET_KEYS = frozenset(
     "api secret access private account master encryption signing shared preshared auth license licence app client service storage stream "
@@ -57,7 +57,7 @@ _SECRET_KEYS = frozenset(
 )
 _OTHER_KEYS = frozenset(
     "cache sort partition primary foreign public pub host recv group object index hot short routing idempotency range row order map unique "
-    "known trusted socket surrogate dnssec search send list export import default gpg pgp fetch delete sign hash compose meta super modifier on no lang lsign".split()
+    "edit quick refresh locate ref known trusted socket surrogate dnssec search send list export import default gpg pgp fetch delete sign hash compose meta super modifier on no lang lsign".split()
 )
 # "password" and its like after one of these is a switch or a number, not a name for a secret.
 _NOT_BEFORE = frozenset(
@@ -74,7 +74,7 @@ _VARIABLE = re.compile(
     re.DOTALL,
 )
 _PATH = re.compile(
-    r"(?:@?(?:/(?:etc|var|run|home|root|usr|opt|srv|tmp|dev|proc|mnt|media|data|app|secrets?|vault|builds?|boot|sys|workspace|config|certs?|keys?|Users|"
+    r"(?:@?(?:(?:[\w.-]{1,64}:)?/(?:etc|var|run|home|root|usr|opt|srv|tmp|dev|proc|mnt|media|data|app|secrets?|vault|builds?|boot|sys|workspace|config|certs?|keys?|Users|"
     r"work|lib|snap|nix|sbin|bin)(?:/|$)|~[\w.-]*/|\.{1,2}/)[^\s]*)|@[\w./-]+\.[a-z]{2,5}"
 )
 _FILE_NAME = re.compile(
@@ -86,6 +86,7 @@ LOGIN_NAME = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd
 LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s:].{2,256}")
 _PLAIN_SIGNS = re.compile(r"[-_./:,@=]")  # of names, versions and paths
 _BASE64_WORD = re.compile(r"(?:base64:)?[A-Za-z0-9+/_-]{22,256}={0,2}")
+_SHORT_KEY = re.compile(r"[A-Za-z0-9]{16,21}")
 _BASE32 = re.compile(r"(?=(?:[A-Z]*[2-7]){3})(?:[A-Z2-7]{32}|[A-Z2-7]{52}|[A-Z2-7]{56})")  # a seed of one-time passwords
 _CODED = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
 _FILE_IN_BASE64 = (
@@ -134,13 +135,13 @@ def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
         return 0 if before in _NOT_BEFORE else 2
     if last == "id" and before in ("secret", "session"):
         return 2 if before == "secret" else 1
-    return 1 if last in _WEAK or words == ["user"] else 0
+    return 1 if last in _WEAK or last.endswith("auth") or words == ["user"] else 0
 
 
 def _ends_like_password(word: str) -> bool:
     # PGPASSWORD, SSHPASS, rootpw, dbpassword, mytoken: no separator to cut at.
     return word.endswith(("password", "passwd", "passphrase", "secret", "apikey", "authtoken", "passwort")) or (
-        len(word) <= _JOINED_CHARS_MAX and word.endswith(("pass", "pwd", "pw")) and word not in ("bypass", "compass", "trespass", "overpass", "underpass", "cwd")
+        len(word) <= _JOINED_CHARS_MAX and word.endswith(("pass", "pwd", "pw")) and word not in ("autopass", "bypass", "compass", "trespass", "overpass", "underpass", "cwd")
     )  # fmt: skip
 
 
@@ -150,6 +151,8 @@ def is_secret(name: str, value: str) -> bool:
     if strength == 0 or is_reference(value):
         return False
     if strength == 1:
+        if value[:1] in ("{", "["):
+            return False  # what is inside is looked at by itself
         return looks_random(value) or looks_chosen(value) or bool(LOGIN_NAME.search(name) and LOGIN.fullmatch(value))
     words = _words_of(name)
     if words == ["pass"]:
@@ -189,6 +192,11 @@ def looks_random(value: str) -> bool:
     return (digits >= 2 and changes >= len(bare) / 5) or (digits > 0 and changes >= len(bare) / 3) or _is_coded_login(bare)  # noqa: PLR2004
 
 
+def is_mixed(word: str) -> bool:
+    """Whether a word has what names have not: digits among letters of both cases."""
+    return len(word) >= 10 and {0, 1, 2} <= {_kind(c) for c in word} and not _READABLE.search(word)  # noqa: PLR2004
+
+
 def looks_chosen(value: str) -> bool:
     """Whether a string looks like a password that a person made up: a letter, a digit and a sign or both cases."""
     bare = value.strip("\"'\\")
@@ -199,7 +207,7 @@ def looks_chosen(value: str) -> bool:
 
 def is_bare_secret(word: str) -> bool:
     """Whether a whole argument is a secret by its look alone, whatever stands before it."""
-    return (
+    return len(word) >= 8 and (  # noqa: PLR2004 # no password of all four kinds is shorter
         is_bare_key(word)
         or bool(_BASE32.fullmatch(word))
         or _is_bare_login(word)
@@ -234,6 +242,17 @@ def is_bare_key(word: str) -> bool:
         and len(set(body)) >= min(18, len(body) * 2 // 3)  # of 64, by chance some 25 in 32
         and sum(c.isdigit() for c in body) >= 3  # noqa: PLR2004
         and sum(_kind(a) != _kind(b) for a, b in pairwise(body)) >= len(body) / 3
+    )
+
+
+def is_short_key(value: str) -> bool:
+    """Whether the value of an option that says nothing is a key: shorter than those that stand for themselves."""
+    return (
+        bool(_SHORT_KEY.fullmatch(value))
+        and not value.startswith("0x")
+        and {0, 1, 2} <= {_kind(c) for c in value}
+        and not _READABLE.search(value)
+        and sum(_kind(a) != _kind(b) for a, b in pairwise(value)) >= len(value) / 3
     )
 
 

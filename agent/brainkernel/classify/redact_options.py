@@ -12,8 +12,10 @@ from brainkernel.classify.redact_names import (
     LOGIN,
     LOGIN_NAME,
     REDACTED,
+    is_mixed,
     is_reference,
     is_secret,
+    is_short_key,
     looks_chosen,
     looks_random,
     strength_of,
@@ -24,7 +26,7 @@ from brainkernel.classify.redact_text import without_header, without_secrets
 if TYPE_CHECKING:
     from brainkernel.classify.redact_programs import Conventions
 
-_OPTION = re.compile(r"--?[^\W\d_][\w.-]{0,80}")
+_OPTION = re.compile(r"(?:--?|\+)[^\W\d_][\w.-]{0,80}")
 _NO_PASSWORDS = ("x", "X", "api_token", "x-oauth-basic")  # the user name is the key then
 _SETTING = re.compile(r"[A-Z][A-Za-z]+=")  # systemd-run -p CPUWeight=10
 _USER_OPTION = re.compile(r"-[uUl]|--?user(?:name)?(?:=.*)?|--login|-D")
@@ -32,9 +34,14 @@ _TELLING_COMMAND = re.compile(r"(?P<keep>(?:\S{0,64}/)?(?:echo|printf)\s{1,4}(?:
 _LONG = re.compile(r"(?P<name>(?:--?|/)[^\W\d_][\w.:-]{0,120}?)(?P<equals>=|:=)(?P<value>.*)", re.DOTALL)
 _LOOKS_LIKE_OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:=.*)?|-[A-Za-z]", re.DOTALL)
 _PORTS = re.compile(r"(?:[\d.]{7,15}:)?\d{1,5}(?::\d{1,5})?(?:-\d{1,5})?(?:/\w{3,4})?")
+_BUNDLE_CHARS_MAX = 8
 _SHELL_C = re.compile(r"-[A-Za-z]{0,6}c[A-Za-z]{0,3}|--command")
+_LISTED_PASSWORD = re.compile(r"(?:^|,)p:")  # /gateway:g:HOST,u:USER,p:SECRET
+_SECRETIVE = ("-W", "-k", "-K", "-x", "-X", "-a", "-A", "-s", "-S")
+_TYPED = re.compile(r"[\w!#%&~+@:-]+")
+_UNLIKE_A_NAME = re.compile(r"[^\w./:,-]")
 _HEADER_OPTION = re.compile(r"-H|--?(?:proxy-|http-|add-|extra-)?headers?")
-_PASS_SOURCE = re.compile(r"(?P<keep>(?:pass(?:word)?|key|hexkey|hexpass|hexsalt|\w{1,32}:password):)(?P<secret>.+)", re.DOTALL)
+_PASS_SOURCE = re.compile(r"(?P<keep>(?:(?:hex)?(?:pass(?:word)?|key|secret|salt)|\w{1,32}:password):)(?P<secret>.+)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -73,8 +80,13 @@ def look_through(run: Run) -> None:
 
 def _options_of(run: Run) -> dict[str, str]:
     # plain, flag and takes come last: they take back what a family has in general.
+    clauses = run.conventions.clauses
     return {
-        a: c for c in (*_VALUE_CLAUSES, "attached", "plain", "flag", "takes") for a in run.conventions.of(c, run.present) if a[:1] in "-+"
+        a: c
+        for c in (*_VALUE_CLAUSES, "attached", "plain", "flag", "takes")
+        if c in clauses
+        for a in run.conventions.of(c, run.present)
+        if a[:1] in "-+/"
     }
 
 
@@ -104,11 +116,19 @@ def _named(word: str, options: dict[str, str], run: Run) -> str | None:
     if equals and options.get(name, "flag") not in ("flag", "attached"):
         return name
     short = word[:2]
-    if short in options and word[1] != "-" and options[short] not in ("flag", "plain", "takes") and _takes_attached(short, options):
+    if (
+        short in options
+        and word[0] != "/"
+        and word[1] != "-"
+        and options[short] not in ("flag", "plain", "takes")
+        and _takes_attached(short, options)
+    ):
         return short
     letters = next(iter(run.conventions.clauses.get("bundle", ())), "")
-    if letters and word[0] == "-" and len(word) <= 8 and f"-{word[-1]}" in options and all(c in letters for c in word[1:-1]):  # noqa: PLR2004
-        return f"-{word[-1]}"
+    if letters and word[0] == "-":
+        last = next((c for c in word[1:_BUNDLE_CHARS_MAX] if c not in letters), word[-1])
+        if f"-{last}" in options:
+            return f"-{last}"
     return next((o for o, c in options.items() if c == "attached" and word.startswith(o)), None)
 
 
@@ -133,12 +153,13 @@ def _take(run: Run, index: int, following: str | None, option: str, clause: str)
     if word.startswith(f"{option}="):
         run.put(index, f"{option}={_value_by(clause, word[len(option) + 1 :], run)}")
         return 1
-    if word == option or word[:2] != option[:2]:  # alone, or at the end of a bundle
+    start = len(option) if word.startswith(option) else word.index(option[1]) + 1  # behind other letters, in a bundle
+    if start >= len(word):
         if following is None or (_LOOKS_LIKE_OPTION.fullmatch(following) and clause != "header"):
             return 1
         run.put(index + 1, _value_by(clause, following, run))
         return 2
-    run.put(index, option + _value_by(clause, word[len(option) :], run))
+    run.put(index, word[:start] + _value_by(clause, word[start:], run))
     return 1
 
 
@@ -169,7 +190,7 @@ def login_by(separator: str, value: str) -> str:
     user, found, secret = value.partition(separator)
     if "://" in value or value.startswith("//"):
         return without_secrets(value)
-    if secret in _NO_PASSWORDS:
+    if secret in _NO_PASSWORDS or (found and not secret and is_mixed(user)):
         return f"{REDACTED}{separator}{secret}"
     if not found or is_reference(secret):
         return REDACTED + found + secret if looks_random(user) else value
@@ -182,6 +203,9 @@ def _slash_option(run: Run, index: int) -> bool:
     word = run.words[index]
     name, colon, value = word[1:].partition(":")
     secret = name in run.conventions.of("slashopt", run.present) or strength_of(name) == CERTAIN
+    if name == "gateway" and (listed := _LISTED_PASSWORD.search(value)):
+        run.put(index, f"/{name}:{value[: listed.end()]}{REDACTED}")
+        return True
     if colon and "/" not in name and secret and not is_reference(value):
         run.put(index, f"/{name}:{REDACTED}")
         return True
@@ -224,23 +248,30 @@ def _attached_value(name: str, value: str) -> str | None:
 
 # --passwordeval "echo SECRET"
 def _told_by(name: str, value: str) -> str | None:
-    if "pass" not in name or not name.endswith(("eval", "command", "cmd")):
+    if "pass" not in name or not name.endswith(("eval", "command", "cmd", "extpass")):
         return None
     telling = _TELLING_COMMAND.fullmatch(value)
     return telling["keep"] + REDACTED if telling else None
 
 
-# Of a program that we do not know: "-p SOMETHING" that looks like a password, or stands beside "-u SOMEBODY" and is neither a port
-# nor a word nor a file nor a setting.
+# What the table does not say: "-p SOMETHING" that looks like a password, and of a program that we do not know also what stands beside
+# "-u SOMEBODY" and is neither a port nor a word nor a file nor a setting. Other letters beside a user: only what is no name.
 def _is_unknown_password(run: Run, option: str, value: str) -> bool:
-    if option not in ("-p", "-P", "-w", "-pw") or run.conventions is not NO_CONVENTIONS:
+    if len(option) > 2 and option != "-pw":  # noqa: PLR2004
         return False
+    if is_short_key(value):
+        return True
     if _PORTS.fullmatch(value) or " " in value or value[:1] in "-+" or _SETTING.match(value) or is_reference(value):
         return False
-    if looks_chosen(value) and not set(value) & set("/."):
+    password = option in ("-p", "-P", "-w", "-pw")
+    chosen = looks_chosen(value) and not set(value) & set("/.{}\"'")
+    if chosen and password:
         return True
     words = run.words[run.start + 1 : run.end]
     users = [w for w, after in pairwise(words) if _USER_OPTION.fullmatch(w) and not after.startswith("-")]
+    if not password or run.conventions is not NO_CONVENTIONS:
+        known = users or (run.conventions is NO_CONVENTIONS and option in _SECRETIVE and _TYPED.fullmatch(value))
+        return bool(known and chosen and _UNLIKE_A_NAME.search(value))
     return any(len(w) == 2 or not value.isalpha() for w in users)  # noqa: PLR2004 # "status --user -p MainPID"
 
 

@@ -19,6 +19,10 @@ _SETS_PASSWORD = re.compile(r"(?i)(?:set|change|reset|update|user|account)[-_.:]
 _SETS_KEY = re.compile(
     r"(?i)(?:set|change|update|add|save|store)[-_.:]?(?:api|auth|access|license|user)?[-_.]?(?:key|token|secret|licen[sc]e)$"
 )
+_USERS = re.compile(
+    r"(?:^|[._:-])(?:(?:users?|accounts?|emails?)(?:[._:-]?(?:add|create|new|mod|update))?|(?:add|create|new|set)[._:-]?(?:user|account))$"
+)
+_ENROLS = frozenset(("enroll", "enrol", "activate", "login", "unlock"))
 _VALUES = frozenset("--value --secret-value --data --body --content --plaintext --literal --string-value --env --text".split())
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SETTERS = frozenset(("set", "config", "configure", "config:set", "set-env", "setenv"))
@@ -102,7 +106,7 @@ def _lists(run: Run, plain: list[int]) -> None:
                 and not value.isdecimal()
                 and not _NAMED_LOGIN.match(run.words[index])
             ):
-                run.put(index, f"{name}={REDACTED}")
+                run.put(index, f"{name}={without_secrets(value) if '://' in value else REDACTED}")
     _pairs_and_ends(run, plain)
 
 
@@ -126,6 +130,7 @@ def _settings(run: Run, plain: list[int]) -> None:
     if len(plain) > setter + 2 and not is_reference(run.words[plain[-1]]):  # who, and the password
         run.put(plain[-1], REDACTED)
     _after_a_telling_word(run, plain)
+    _of_a_user(run, plain)
     seen_setter = run.program in _SETTERS
     for key, index in pairwise(plain):
         seen_setter = seen_setter or run.words[key] in _SETTERS
@@ -151,9 +156,21 @@ def _after_a_telling_word(run: Run, plain: list[int]) -> None:
         named = run.words[index] in ("-v", "--value") and strength_of(before) == CERTAIN and not before.startswith("-")
         if named and not is_reference(after):
             run.put(index + 1, REDACTED)
+    enrols = next((n for n, i in enumerate(plain) if run.words[i] in _ENROLS), len(plain))
+    for index in plain[enrols + 1 :]:
+        if index not in run.done and _is_shaped(run.words[index]) and not run.words[index - 1].startswith("-"):
+            run.put(index, REDACTED)
     key = next((n for n, i in enumerate(plain) if _SETS_KEY.search(run.words[i]) and not _PATH.match(run.words[i])), len(plain))
     if len(plain) == key + 2 and not is_reference(run.words[plain[-1]]):
         run.put(plain[-1], REDACTED)
+
+
+# "users add NAME SECRET", of whatever program
+def _of_a_user(run: Run, plain: list[int]) -> None:
+    who = next((n for n, i in enumerate(plain[:-2]) if _USERS.search(run.words[i])), len(plain))
+    for index in plain[who + 2 :]:
+        if index not in run.done and looks_chosen(run.words[index]) and not _PATH.match(run.words[index]) and "=" not in run.words[index]:
+            run.put(index, REDACTED)
 
 
 def _values(run: Run, start: int) -> None:

@@ -30,17 +30,17 @@ from dataclasses import dataclass, field
 from functools import cache
 
 _TABLE = """
-mysql mariadb mysqldump mariadb-dump mysqladmin mariadb-admin mysqlimport mariadb-import mysqlcheck mariadb-check mysqlshow mysqlslap mysqlbinlog mariadb-binlog mysqlpump mysql_upgrade mysqlsh mariadb-backup mariabackup xtrabackup innobackupex mytop pt-query-digest pt-archiver automysqlbackup mysqlreport | attached -p | flag --password | takes -u -h -P -S -D --user --host --port | after password:1
-mycli mydumper myloader innotop | value -p
+mysql mariadb mysqldump mariadb-dump mysqladmin mariadb-admin mysqlimport mariadb-import mysqlcheck mariadb-check mysqlshow mysqlslap mysqlbinlog mariadb-binlog mysqlpump mysql_upgrade mysqlsh mariadb-backup mariabackup xtrabackup innobackupex pt-query-digest pt-archiver | attached -p | flag --password | takes -u -h -P -S -D --user --host --port | after password:1
+mycli mydumper myloader innotop mytop | value -p
 psql pg_dump pg_dumpall pg_restore createdb dropdb createuser dropuser vacuumdb reindexdb clusterdb pg_basebackup pg_receivewal pgbench pgcli | flag --password -W
 mongo mongosh mongodump mongorestore mongoexport mongoimport mongostat mongotop mongofiles | value -p --sslPEMKeyPassword
-redis-cli valkey-cli keydb-cli redis-benchmark valkey-benchmark | value -a --pass | after auth:-1 AUTH:-1 requirepass:1 masterauth:1 | prefix >@SETUSER <@SETUSER #@SETUSER >@setuser <@setuser | takes -h -p -n -u -r -i | flag --askpass
+redis-cli valkey-cli keydb-cli redis-benchmark valkey-benchmark memtier_benchmark | value -a --pass | after auth:-1 AUTH:-1 AUTH:1@MIGRATE requirepass:1 masterauth:1 | prefix >@SETUSER <@SETUSER #@SETUSER >@setuser <@setuser | takes -h -p -n -u -r -i | flag --askpass
 memcstat memccapable memccat | value -p --password
 influx influx_inspect | value -password --password -t | takes -host -port -u
 cqlsh cqlsh.py cassandra-stress nodetool cypher-shell neo4j-shell hdbsql arangosh couchbase-cli cbbackupmgr cbq beeline mclient vsql nzsql ysqlsh dsbulk | value -p -pw -w | value -P@cbq
 neo4j-admin | after set-initial-password:1
-sqlcmd bcp osql tsql fisql freebcp defncopy mssql-cli mssql-scripter | value -P
-isql iusql | word 3 | value -P
+sqlcmd bcp osql tsql sqsh fisql freebcp defncopy mssql-cli mssql-scripter | value -P
+isql iusql isql-vt | word 3 | value -P
 isql-fb gbak gfix gsec nbackup | value -pas -password -pa -pw
 sqlplus sqlldr exp imp expdp impdp sqlcl rman adrci wrap | slash any
 db2 | after using:1
@@ -48,7 +48,7 @@ curl | colon -u --user -U --proxy-user -E --cert --proxy-cert --ftp-account | he
 http https xh xhs httpie curlie ht | colon -a --auth
 wget wget2 axel aria2c | header --header | value --password --http-password --ftp-password --proxy-password --http-passwd --ftp-passwd --rpc-secret
 ab siege wrk hey vegeta bombardier k6 oha autocannon artillery h2load nghttp websocat wscat grpcurl evans ffuf wfuzz gobuster feroxbuster nikto nuclei httpx sqlmap wpscan arjun dalfox | header -H --header --headers -rpc-header | cookie -C@ab -b@ffuf -b@wfuzz --cookie --cookies | colon -A@ab -P@ab -a@hey -id --auth --auth-cred --auth-basic
-sshpass | value -p
+sshpass | value -p | bundle ve
 ssh-keygen | value -N -P
 puttygen | value --old-passphrase --new-passphrase
 plink pscp psftp putty winscp | value -pw
@@ -56,13 +56,15 @@ smbclient rpcclient smbget smbcacls smbcquotas smbtree smbspool net wbinfo winex
 smbmap enum4linux enum4linux-ng ldapdomaindump bloodhound-python evil-winrm crackmapexec cme nxc netexec certipy certipy-ad kerbrute bloodyAD windapsearch lsassy donpapi coercer sprayhound | value -p -H@crackmapexec -H@cme -H@nxc -H@netexec -H@evil-winrm --hash --hashes -hashes
 hydra medusa ncrack patator crowbar brutespray | value -p --pass
 psexec.py wmiexec.py smbexec.py atexec.py dcomexec.py secretsdump.py mssqlclient.py GetUserSPNs.py GetNPUsers.py getTGT.py getST.py lookupsid.py samrdump.py reg.py services.py smbclient.py smbserver.py addcomputer.py ticketer.py ntlmrelayx.py rpcdump.py GetADUsers.py changepasswd.py impacket-psexec impacket-wmiexec impacket-smbexec impacket-secretsdump impacket-getTGT impacket-mssqlclient impacket-GetUserSPNs impacket-smbclient impacket-smbserver impacket-changepasswd impacket-lookupsid impacket-GetNPUsers | value -hashes -aesKey -nthash -password -computer-pass -newpass | colon first
-ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapmodrdn ldapcompare ldapexop ldapvi ldbsearch dsconf dsidm ipa-client-install ipa-replica-install ipa-server-install ipa-getkeytab realm | value -w -s@ldappasswd -a@ldappasswd -p@ipa-server-install -a@ipa-server-install -p@ipa-replica-install
+ldapsearch ldapadd ldapmodify ldapdelete ldappasswd ldapwhoami ldapmodrdn ldapcompare ldapexop ldapvi ldbsearch dsconf dsidm ipa-client-install ipa-replica-install ipa-server-install ipa-getkeytab realm | value -w -s@ldappasswd -a@ldappasswd -p@ipa-server-install -a@ipa-server-install -p@ipa-replica-install | bundle xZnvcACMQNLtu
 slappasswd | value -s
 kadmin kadmin.local kdb5_util addprinc add_principal ank cpw | value -w -pw -P@kdb5_util
-openssl | source -passin -passout -pass -password | value -k@enc -K -hmac -psk -srppass -passphrase | value -k@aes-256-cbc -k@des3 | word -1@passwd | takes -salt -in -out -rand -table -c -m -x
+openssl | source -passin -passout -pass -password -macopt -kdfopt -pkeyopt -sigopt | value -pwri_password -secretkey -k@enc -K -hmac -psk -srppass -passphrase | value -k@aes-256-cbc -k@des3 | word -1@passwd | takes -salt -in -out -rand -table -c -m -x
 gpg gpg2 gpgsm gpg-preset-passphrase gpgtar | value --passphrase -P@gpg-preset-passphrase
 zip zipcloak zipnote zipsplit unzip | value -P | bundle erqjuvymTxnolatp0123456789
-fcrackzip | value -p
+fcrackzip unar lsar steghide msoffcrypto-tool zuluCrypt-cli | value -p
+outguess | value -k
+dar | value -K -J
 7z 7za 7zr 7zz p7zip rar unrar | attached -p -hp
 arj | attached -g
 qpdf | after --encrypt:1,2
@@ -71,12 +73,13 @@ pdftotext pdftoppm pdfinfo pdfimages pdftocairo pdftohtml pdftops pdffonts pdfde
 mutool mudraw mupdf pdfcpu | value -p -upw -opw
 docker podman nerdctl buildah buildctl skopeo crane regctl oras helm oc docker-compose ctr crictl | value -p@login | colon --creds --src-creds --dest-creds -u@ctr | plain --secret
 kubectl microk8s.kubectl oc kubecolor | literal --from-literal | colon --basic-auth | plain --secret
-kubeadm k3s rke2 k0s | value --token --discovery-token --tls-bootstrap-token --certificate-key
-aws aws2 awslocal | after aws_secret_access_key:1 aws_session_token:1 aws_access_key_id:1 | value --secret-string --secret-binary --token-code --value@put-parameter --session-token --auth-token | plain --secret-id --client-request-token --next-token --starting-token
-az | value -p@login -p@sp --value@secret --account-key --sas-token -p@create | plain --secret-id
+kubeadm k3s rke2 k0s | after create:1@token delete:1@token worker:1@k0s controller:1@k0s | value --token --discovery-token --tls-bootstrap-token --certificate-key
+aws aws2 awslocal | after aws_secret_access_key:1 aws_session_token:1 aws_access_key_id:1 | value --secret-string --secret-binary --token-code --value@put-parameter --plaintext@encrypt --session-token --auth-token | plain --secret-id --client-request-token --next-token --starting-token --key
+az | value -p@login -p@sp --value@secret --account-key --sas-token -p@create -p@update | plain --secret-id
 gcloud gsutil bq | plain --secret | value --password --root-password --access-token
 vault bao | word -1@unseal | after login:1 lookup:1@token revoke:1@token renew:1@token unwrap:1 | all put patch write | takes -address -path -mount -method -field -format
-consul nomad | value -token -http-token -secret-id
+consul nomad | value -token -http-token -secret-id -install@keyring -use@keyring -remove@keyring -encrypt
+etcd | plain --initial-cluster-token
 etcdctl | colon --user | colon first@user
 npm yarn pnpm bun | value --otp
 pip pip3 twine flit hatch pdm poetry conda mamba gem cargo nuget dotnet mvn gradle gradlew sbt conan vsce ovsx | value -p@upload -p@publish -p@login -p@twine -a@publish -k@push | after pypi-token:1 | takes -r -u
@@ -94,9 +97,14 @@ x11vnc vncserver Xvnc tightvncserver tigervncserver wayvnc | value -passwd -view
 vncdo vncdotool | value -p --password
 mosquitto_pub mosquitto_sub mosquitto_rr mqtt mqttx | value -P -pw --pw
 mosquitto_passwd htpasswd | word -1@-b
+zkCli.sh zkCli | after digest:1
+emqx_ctl emqx | after add:2
 rabbitmqctl rabbitmqadmin rabbitmq-diagnostics | after add_user:2 change_password:2 authenticate_user:2 | value -p@rabbitmqadmin
 useradd usermod adduser groupadd groupmod | value -p --password
 mkpasswd | word 1 | takes -m -S -R -P --method --salt --rounds
+zmprov | after ca:2 sp:2 createAccount:2 setPassword:2
+register_new_matrix_user hash_password | value -p -k@register_new_matrix_user
+odoo odoo-bin | value -w
 doveadm dovecotpw | value -p | after test:2 login:2@auth
 testsaslauthd imtest smtptest pop3test | value -p@testsaslauthd -w
 caddy | value -p --plaintext
@@ -109,17 +117,31 @@ rclone | after obscure:1 | all create update | pairs create update
 mc mcli | after set:3,4 add:3,4 | takes --api
 s3cmd s4cmd swift openstack b2 | value -K@swift --os-password --key@swift | after authorize-account:2 account-authorize:2 authorize:2
 restic borg borgmatic kopia | plain -p
-keytool jarsigner signtool osslsigncode | value -storepass -keypass -srcstorepass -deststorepass -srckeypass -destkeypass -new -pass -readpass
+pk12util | value -W -K
+nvme | value -S -C -s@gen-dhchap-key
+hdparm | value --security-set-pass --security-unlock --security-erase --security-erase-enhanced --security-disable
+sedutil-cli | word -2
+ecryptfs-wrap-passphrase ecryptfs-rewrap-passphrase ecryptfs-unwrap-passphrase | word 2,3
+keyctl | after update:2
+eapol_test | value -s
+airdecap-ng airtun-ng | value -w -k -p
+ptunnel ptunnel-ng | value -x -P@ptunnel-ng
+udp2raw speederv2 | value -k --key
+luseradd lusermod lpasswd | value -P -p
+makepasswd | value --string
+keytool jarsigner signtool osslsigncode | value /p -storepass -keypass -srcstorepass -deststorepass -srckeypass -destkeypass -new -pass -readpass
 apksigner | source --ks-pass --key-pass
 security | value -p -P -w
 ansible-vault | after encrypt_string:1 | takes --name -n --vault-id --stdin-name
 pulumi | word -1@--secret | flag --secret
 sops | value --set
 gh glab tea | value -b@secret --body@secret | flag --with-token
-doctl flyctl fly hcloud codecov ntfy openai | value -t@doctl -t@fly -t@flyctl -t@codecov --access-token -k@openai | colon -u@ntfy
+vercel netclient | value -t
+act | literal -s --secret
+doctl flyctl fly hcloud codecov ntfy openai | value -t@doctl -t@fly -t@flyctl -t@codecov -p@login --access-token -k@openai -k@ntfy | colon -u@ntfy
 ibmcloud airflow superset flask | value -p@login -p@create -p@create-admin
 cf | after auth:2 | value -p@login
-gitlab-runner | value -r --registration-token --token
+gitlab-runner | value -r -t --registration-token --token
 ngrok | after authtoken:1 add-authtoken:1
 wandb | after login:1 | takes --host
 snyk | after auth:1
@@ -132,15 +154,23 @@ svn hg cvs p4 | value --password -P@p4
 virsh | after secret-set-value:2
 virt-customize virt-builder virt-sysprep | source --root-password --password
 vmrun esxcli ovftool VBoxManage vboxmanage | value -gp -vp -pw@vmrun -p@esxcli
-snmpget snmpwalk snmpset snmpbulkwalk snmpbulkget snmpgetnext snmptrap snmpinform snmptable snmpstatus snmpdf onesixtyone | value -c -A -X
-ipmitool ipmiutil ipmi-power ipmipower ipmi-sensors ipmi-chassis ipmiconsole bmc-info racadm ilorest fence_ipmilan fence_idrac fence_ilo fence_apc fence_drac5 | value -P -p --password | plain -p@ipmitool -P@ipmi-power | after password:2
+snmpget snmpwalk snmpset snmpbulkwalk snmpbulkget snmpgetnext snmptrap snmpinform snmpdelta snmpusm snmpvacm snmptable snmpstatus snmpdf onesixtyone | value -c -A -X | after passwd:1,2@snmpusm
+ip | after enc:2@xfrm auth:2@xfrm auth-trunc:2@xfrm aead:2@xfrm key:2@macsec
+tcpdump | value -E
+nsupdate knsupdate dig kdig delv rndc | colon -y
+ipmitool ipmiutil ipmi-power ipmipower ipmi-sensors ipmi-chassis ipmiconsole bmc-info racadm ilorest fence_ipmilan fence_idrac fence_ilo fence_apc fence_drac5 | value -P -p --password | value -y@ipmitool -k@ipmitool -k@ipmipower | plain -p@ipmitool -P@ipmi-power | after password:2
+SMCIPMITool | word 3
 radtest | word 2,5
 radclient | word 3
 pppd wvdial chat | after password:1
 openconnect openvpn vpnc openfortivpn | value -p@openconnect -p@openfortivpn --cookie -C@openconnect --token-secret --password | plain --auth-user-pass
+blat | value -pw
+sipp | value -ap
 swaks sendemail sendEmail mailx s-nail mailsend imapsync | value -ap -xp --password1 --password2 -pass
 ffmpeg ffplay ffprobe | value -decryption_key -encryption_key -cryptokey | header -headers
 yt-dlp youtube-dl streamlink gallery-dl spotifyd librespot svtplay-dl you-get | value -p --password --video-password --ap-password -2 --twofactor | header --add-header --add-headers --http-header | plain -p@streamlink | colon --http-proxy-auth
+wkhtmltopdf wkhtmltoimage | after --cookie:2 --custom-header:2@Authorization
+agent-auth wazuh-agentd | value -P
 mpv | header --http-header-fields
 mpc ncmpcpp | at -h --host
 transmission-remote | colon -n --auth
@@ -156,13 +186,24 @@ electrum monero-wallet-cli cast forge | value -W --private-key --mnemonic
 grafana-cli grafana grafana-server | after reset-admin-password:1
 bteq | comma -u
 knife | value -P
-wpa_cli | after psk:1 password:1 wep_key0:1 sae_password:1 private_key_passwd:1
+ossutil ossutil64 obsutil | value -k
+qshell | after account:1,2
+mega-login | word 2
+expressvpn warp-cli | after activate:1 license:1 set-license:1
+pro ua | after attach:1
+SUSEConnect transactional-update | value -r@SUSEConnect --regcode
+microsocks brook | value -P@microsocks -p@brook
+xray | value -i@x25519
+govc | colon -l
+dscl | after -passwd:2
+aql asadm asinfo asbackup asrestore | value -P
+wpa_cli hostapd_cli | after wps_pin:2 new_password:2 otp:2 pin:2 passphrase:2 psk:1 password:1 wep_key0:1 sae_password:1 private_key_passwd:1
 qemu-system-x86_64 qemu-system-aarch64 qemu-img qemu-nbd kvm qemu | literal_data --object -object
 anydesk rustdesk teamviewer | after passwd:1 --password:1 --set-password:1
 pwsh powershell | value -Password
 kpasswd kinit | value --password
 drush | after upwd:2
-ttyd gotty filebrowser rclone-serve wetty | colon -c --credential
+ttyd gotty filebrowser rclone-serve wetty | colon -c --credential | after add:2@users | value -p@users
 splunk | colon -auth | value -password
 mcrcon rcon rcon-cli rconclt | value -p -P
 ss-local ss-server ss-redir ss-tunnel sslocal ssserver ssmanager shadowsocks-libev | value -k
@@ -192,7 +233,7 @@ SHELLS = frozenset("sh bash dash zsh ksh ash mksh fish rbash busybox".split())
 READERS = frozenset(
     "chpasswd passwd kinit kpasswd cryptsetup smbpasswd vncpasswd tigervncpasswd saslpasswd2 secret-tool realm adcli chgpasswd newusers pdbedit wpa_passphrase mkpasswd "
     "ecryptfs-add-passphrase ecryptfs-unwrap-passphrase gpg-preset-passphrase keyctl systemd-ask-password systemd-creds systemd-cryptenroll luksmeta clevis slappasswd su "
-    "ssh-add ldappasswd encfs gocryptfs mount.ecryptfs sasldbpasswd zfs pass gopass grub-mkpasswd-pbkdf2".split()
+    "keepassxc-cli bw op lpass rbw argon2 ktutil kdb5_util kubeseal makepasswd cracklib-check pwscore pwqcheck xvncviewer vncviewer xtightvncviewer kwallet-query anydesk security ssh-add ldappasswd encfs gocryptfs mount.ecryptfs sasldbpasswd zfs pass gopass grub-mkpasswd-pbkdf2".split()
 )  # fmt: skip
 
 
@@ -209,7 +250,8 @@ class Conventions:
 
     def of(self, clause: str, present: frozenset[str]) -> list[str]:
         """The arguments of a clause that apply to a command line with these words."""
-        return [a for a in self.clauses.get(clause, {}) if self.holds(clause, a, present)]
+        arguments = self.clauses.get(clause)
+        return [a for a in arguments if self.holds(clause, a, present)] if arguments else []
 
 
 NO_CONVENTIONS = Conventions()

@@ -23,7 +23,7 @@ _TOKENS = (
     r"dp\.(?:pt|st|ct|sa|scim|audit)\.[\w.-]{16,128}", r"PMAK-[\w-]{20,128}", r"CFPAT-[\w-]{20,64}", r"AGE-SECRET-KEY-1[A-Z0-9]{20,128}", r"sha256~[\w-]{30,64}",
     r"sbp_[0-9a-f]{20,64}", r"sb_secret_[\w-]{16,64}", r"pscale_(?:tkn|pw|oauth)_[\w.-]{16,64}", r"EZ[AT]K\w{20,64}", r"tvly-[\w-]{16,64}", r"lsv2_(?:pt|sk)_\w{20,128}",
     r"ph[cx]_\w{20,64}", r"dt0[a-z]\d{2}\.[A-Z0-9]{16,64}\.[A-Z0-9]{32,128}", r"pat-(?:na|eu)\d-[0-9a-f-]{32,40}", r"PAT-[A-Za-z0-9-]{20,64}", r"xprv[A-Za-z0-9]{100,120}",
-    r"(?:bk|bkua|bkaj)_[A-Za-z0-9]{32,64}", r"CCIPAT_\w{16,128}", r"fo1_[\w-]{20,128}", r"fm[12]r?_[A-Za-z0-9+/=]{30,512}", r"FlyV1 [\w+/=,-]{16,512}", r"rnd_[A-Za-z0-9]{20,64}", r"vercel_\w{16,64}",
+    r"(?:bk|bkua|bkaj)_[A-Za-z0-9]{32,64}", r"CCIPAT_\w{16,128}", r"fo1_[\w-]{20,128}", r"fm[12]r?_[A-Za-z0-9+/=]{30,512}", r"FlyV1 [\w+/=,-]{16,512}", r"rnd_[A-Za-z0-9]{20,64}", r"tk_[a-z0-9]{29}(?![a-z0-9])", r"HRKU-[\w-]{30,80}", r"[0-9a-f]{32}-us\d{1,2}(?!\w)", r"(?:live|test)_[0-9a-f]{35}(?!\w)", r"DHHC-1:\d\d:[A-Za-z0-9+/=]{30,128}", r"vercel_\w{16,64}",
     r"sq?l?a?t?_?(?:sqp|squ|sqa)_[0-9a-f]{40}", r"(?:sqp|squ|sqa)_[0-9a-f]{40}", r"PRIVATE-[A-Z0-9]{32,64}", r"live_\d{6,12}_[A-Za-z0-9]{16,64}",  # SonarQube, Twitch
     r"\d{8,10}:[A-Za-z0-9_-]{35}", r"[MNO][\w-]{23,27}\.[\w-]{6}\.[\w-]{27,40}",  # Telegram, Discord
     r"eyJ[\w-]{8,8192}\.[\w-]{4,8192}(?:\.[\w-]{0,8192}){0,3}", r"(?:eyJ|ewog)[A-Za-z0-9+/_=-]{60,8192}",  # JWT, and JSON in base64
@@ -46,7 +46,7 @@ _PEM = re.compile(
 _WEBHOOKS = re.compile(
     r"(?P<keep>hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/|discord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{0,30}+/?+|\.webhook\.office(?:365)?\.com/webhookb2/|"
     r"outlook\.office(?:365)?\.com/webhook/|hooks\.zapier\.com/hooks/catch/|maker\.ifttt\.com/trigger/[\w-]{1,64}/with/key/|"
-    r"events\.pagerduty\.com/integration/|hooks\.chime\.aws/incomingwebhooks/|open\.(?:feishu|larksuite)\.\w{2,5}/open-apis/bot/v\d/hook/|"
+    r"events\.pagerduty\.com/integration/|hc-ping\.com/|afraid\.org/u/|:25000/(?=[0-9a-f]{32}/)|/t/(?=[a-z]{2}-[0-9a-f]{8}-)|hooks\.chime\.aws/incomingwebhooks/|open\.(?:feishu|larksuite)\.\w{2,5}/open-apis/bot/v\d/hook/|"
     r"/(?:hooks?|webhooks?|incoming|services/hooks/incoming-webhook|api/webhook|generic-webhook-trigger)/(?=[A-Za-z0-9_/-]{20}))"
     r"(?P<secret>[^\s\"'<>?#]{8,512})"
 )

@@ -6,7 +6,16 @@ import re
 from urllib.parse import unquote
 
 from brainkernel.classify.redact_fields import SIMPLE_WORD, without_assignments, without_pairs
-from brainkernel.classify.redact_names import REDACTED, is_reference, is_secret, looks_random, strength_of
+from brainkernel.classify.redact_names import (
+    CERTAIN,
+    REDACTED,
+    is_bare_key,
+    is_reference,
+    is_secret,
+    looks_chosen,
+    looks_random,
+    strength_of,
+)
 from brainkernel.classify.redact_shapes import without_shapes
 
 _SCHEME = re.compile(r"(?<![A-Za-z0-9])[A-Za-z][A-Za-z0-9+.-]{1,30}:(?://|\\/\\/)|(?<![\w:/])//(?=[^\s/@]{1,128}:[^\s@]{1,256}@)")
@@ -18,7 +27,7 @@ _URL_END = re.compile(r"[\s\"'<>`]")
 _ENCODED_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{1,30}%3[Aa]%2[Ff]%2[Ff][^\s\"'&<>]{3,2048}")
 # psexec.py DOMAIN/user:password@host, curlftpfs user:password@host: a login without a scheme
 _BARE_LOGIN = re.compile(
-    r"(?P<login>(?:[\w.-]{0,64}[/\\])?[\w.-]{1,64}):(?P<password>[^\s]{3,256})@(?P<host>(?:\w{2,5}\()?[\w.-]{1,253}(?::\d{1,5})?\)?(?:[:/][^\s]{0,255})?)"
+    r"(?P<login>(?::\w{2,8}:)?(?:[\w.-]{0,64}[/\\])?[\w.-]{1,64}):(?P<password>[^\s]{3,256})@(?P<host>(?:\w{2,5}\()?[\w.-]{1,253}(?::\d{1,5})?\)?(?:[:/][^\s]{0,255})?)"
 )
 
 _AUTHORIZATION = re.compile(
@@ -38,11 +47,11 @@ _SQL = re.compile(
 )
 # The last argument of a call that logs in: after a user, or after an address and a user.
 _CALL = re.compile(
-    r"(?P<keep>(?:\b(?:auth|login|authenticate|logon|unlockAccount|changeUserPassword|set_?credentials|auth\s?=\s?)\(\s{0,3}|(?:\bPDO|\bconnect|mysqli|mysqli_connect)\(\s{0,3}[^,()]{1,256},\s{0,3})"
+    r"(?P<keep>(?:\b(?:auth|login|authenticate|logon|unlockAccount|(?:pgp_sym|aes|AES)_(?:en|de|EN|DE)(?:crypt|CRYPT)(?:_bytea)?|changeUserPassword|set_?credentials|auth\s?=\s?|(?:Network|PS|UsernamePassword)Credentials?|(?:HTTP)?[Bb]asic_?[Aa]uth)\(\s{0,3}|(?:\bPDO|\b[Cc]onnect(?:ion)?|newInstance|mysqli|mysqli_connect)\(\s{0,3}[^,()]{1,256},\s{0,3})"
     r"[^,()]{1,256},\s{0,3}\\{0,3}[\"'])(?P<secret>[^\"'\\]{1,256})"
 )
 _HASHES = re.compile(  # Hash::make('SECRET'), create_superuser('name', 'mail', 'SECRET')
-    r"(?P<keep>(?i:\bhash(?:::|\.)make|\b\w{0,24}(?:_|set|hash|check|verify|make)(?:password|passwd|superuser)\w{0,8})\((?:[^()\"']{0,64}[\"'][^()\"']{0,64}[\"'],){0,3}\s{0,3}\\{0,3}[\"'])"
+    r"(?P<keep>(?i:\bhash(?:::|\.)make|\b\w{0,24}(?:_|set|hash|check|verify|make)(?:password|passwd|superuser)\w{0,8})\((?:[^()\"']{0,64}[\"'][^()\"']{0,64}[\"'],){0,3}\s{0,3}b?\\{0,3}[\"']|\b(?:crypt|hashpw|password_hash|\w{1,16}_crypt\.(?:hash|encrypt))\(\s{0,3}b?\\{0,3}[\"'])"
     r"(?P<secret>[^\"'\\]{1,256})(?=\\{0,3}[\"']\s{0,3}[),])"
 )
 _NETRC = re.compile(
@@ -52,6 +61,34 @@ _PGPASS = re.compile(r"(?P<keep>(?<![\w.*-])[\w.*-]{1,253}:(?:\d{2,5}|\*):[^:\s]
 _EXPECT = re.compile(
     r"(?P<keep>(?i:assw(?:or|d)\w{0,3}|passphrase)[^\n]{0,40}?send(?:_user)?\s{1,3}(?:--\s{1,3})?\\{0,3}[\"'{]?)(?P<secret>[^\"'\\}]{1,256})"
 )
+_CONNECT = re.compile(r"(?P<keep>(?i:\buser\s{1,3}\S{1,128}\s{1,3}using\s{1,3}[\"']?))(?P<secret>[^\s\"']{1,256})")  # of DB2
+_SLASH_LOGIN = re.compile(r"(?P<keep>\bjdbc:oracle:\w{2,8}:[\w$#.]{1,64}/)(?P<secret>[^/\s@][^\s@]{0,256})(?=@)")
+_CODED_LOGIN = re.compile(  # btoa("user:SECRET")
+    r"(?P<keep>\b(?:b64encode|btoa|Buffer\.from|base64_encode|encode64|encode_base64|toBase64String)\(\s{0,3}b?\\{0,3}[\"'][\w.@-]{0,64}:)(?P<secret>[^\"'\\]{1,256})"
+)
+# sed s/NAME_OF_A_SECRET/SECRET/
+_SUBSTITUTE = re.compile(
+    r"(?<![\w./])s(?P<sign>[/|#,@!~])[\W_]{0,6}(?P<name>[A-Za-z][\w.-]{2,80})\W{0,6}(?P=sign)(?P<secret>[^/|#,@!~\s=]{6,256})(?P=sign)"
+)
+_DSN = re.compile(
+    r"(?P<keep>(?<![\w.-])[hDSu]=[^,\s]{1,128},(?:[A-Za-z]=[^,\s]{0,128},){0,6}p=)(?P<secret>[^,\s]{1,256})"
+)  # of Percona's tools
+_BARE_QUERY = re.compile(r"(?P<keep>(?<=[\w/])\?)(?P<secret>[A-Za-z0-9+/_-]{22,128}={0,2})(?![\w=&.])")
+# The value of an option inside a text: unison -sshargs '-pw SECRET'
+_INNER_OPTION = re.compile(
+    r"(?P<keep>(?<![^\s\"'(=p])(?P<name>--?[A-Za-z][\w-]{1,40})(?:\s{1,3}|=))(?P<secret>[^\s\"'<>|&;()-][^\s\"']{0,256})"
+)
+_LISTED = re.compile(  # setProperty("password", "SECRET")
+    r"(?P<keep>\b(?P<name>[A-Za-z_][\w.-]{2,60})\\{0,3}[\"']?\s{0,2},\s{0,2}\\{0,3}[\"'])(?P<secret>[^\"'\\\s]{8,128})(?=\\{0,3}[\"'])"
+)
+# A command of a protocol or of a console, or a sentence: "a LOGIN bob SECRET", "set_password vnc SECRET", "the password is SECRET"
+_SPOKEN = re.compile(
+    r"(?P<keep>(?<![\w-])[\w-]{0,40}(?i:passw(?:or)?d|passphrase|passwort|secret|token|psk|requirepass|masterauth|login|user|auth),?"
+    r"\s{1,3}(?:[\w.@-]{1,64}\s{1,3}){0,2})(?P<secret>[^\s\"',;]{8,64})"
+)
+_PRESEEDED = re.compile(r"(?P<keep>(?<![\w/-])[\w-]{1,64}/[\w-]{1,64}\s{1,3}password\s{1,3})(?P<secret>\S{1,256})")  # of debconf
+_TELLING = re.compile(r"pass|secret|token|key|psk|login|user|auth|-pw")
+_SUBSTITUTE_HINT = re.compile(r"(?:^|[\s\"';])s[/|#,@!~]")
 _WPA = re.compile(r"(?P<keep>\bwpa-p(?:wd|sk)\\{0,3}[\"']?[,:]\\{0,3}[\"']?)(?P<secret>[^\"'\\\s:]{1,64})")  # of wireshark
 _WIFI = re.compile(r"(?P<keep>WIFI:(?:[A-OQ-Z]:[^;]{0,64};){0,4}P:)(?P<secret>(?:[^;\\]|\\.){1,128})")
 _MOUNT = re.compile(
@@ -62,6 +99,19 @@ _SHADOW_HASH = re.compile(
     r"(?<![\w$])\$(?:1|2[abxy]?|5|6|7|y|gy|apr1|argon2(?:id|i|d)|pbkdf2[\w-]{0,20}|scrypt|sha1|md5)\$[\w./$,=+-]{8,256}"
 )
 _SEND_KEYS = re.compile(r"(?P<keep>ConvertTo-SecureString\s{1,3}(?:-String\s{1,3})?[\"']?)(?P<secret>[^\"'\s]{1,256})")
+
+
+# What must be in the text, in small letters, before it is worth looking.
+_PHRASES = (
+    (" using ", _CONNECT),
+    ("jdbc:oracle", _SLASH_LOGIN),
+    ("wpa-p", _WPA),
+    ("securestring", _SEND_KEYS),
+    ("wifi:", _WIFI),
+    (",p=", _DSN),
+    ("\tpassword", _PRESEEDED),
+    (" password ", _PRESEEDED),
+)
 
 
 def without_secrets(text: str, *, whole: bool = True) -> str:
@@ -75,6 +125,7 @@ def without_secrets(text: str, *, whole: bool = True) -> str:
     text = without_shapes(text)
     if "://" in text or ":\\/\\/" in text or "@" in text:
         text = _without_logins(text, whole=whole)
+        text = text if "?" not in text else _BARE_QUERY.sub(lambda m: m["keep"] + REDACTED if is_bare_key(m["secret"]) else m[0], text)
     if "%3A%2F%2F" in text or "%3a%2f%2f" in text:
         text = _ENCODED_URL.sub(_decoded, text)
     text = _without_phrases(text)
@@ -133,20 +184,49 @@ def _without_phrases(text: str) -> str:
         text = _BEARER.sub(lambda m: m["keep"] + REDACTED if looks_random(m["secret"]) else m[0], text)
     if "'" in text or '"' in text:
         text = _CALL.sub(_keep_and_redact, text)
+        text = _CODED_LOGIN.sub(_keep_and_redact, text)
         text = _HASHES.sub(_keep_and_redact, text)
         text = _SQL.sub(lambda m: m[0] if is_reference(m["secret"]) else f"{m['keep']}{m['quote']}{REDACTED}{m['end']}", text)
-    if "wpa-p" in low:
-        text = _WPA.sub(_keep_and_redact, text)
+    text = _without_spoken(text, low)
+    for hint, phrase in _PHRASES:
+        if hint in low:
+            text = phrase.sub(_keep_and_redact, text)
     if "ass" in low or "psk" in low or "pwd" in low:
         text = _NETRC.sub(_keep_and_redact, text)
         text = _EXPECT.sub(_keep_and_redact, text)
         if "pgpass" in low:
             text = _PGPASS.sub(_keep_and_redact, text)
-    if "securestring" in low:
-        text = _SEND_KEYS.sub(_keep_and_redact, text)
-    if "WIFI:" in text:
-        text = _WIFI.sub(_keep_and_redact, text)
     return _SHADOW_HASH.sub(REDACTED, text) if "$" in text else text
+
+
+def _without_spoken(text: str, low: str) -> str:
+    if not _TELLING.search(low):
+        return text
+    if " " in text:
+        text = _SPOKEN.sub(_said, _INNER_OPTION.sub(_inner_option, text))
+    if "," in text and ('"' in text or "'" in text):
+        text = _LISTED.sub(lambda m: _said(m) if strength_of(m["name"]) == CERTAIN else m[0], text)
+    return _SUBSTITUTE.sub(_substitute, text) if _SUBSTITUTE_HINT.search(text) else text
+
+
+def _said(match: re.Match[str]) -> str:
+    shaped = looks_chosen(match["secret"]) or looks_random(match["secret"])
+    if is_reference(match["secret"]) or "://" in match["secret"]:
+        return match[0]
+    return match["keep"] + REDACTED if shaped else match[0]
+
+
+def _inner_option(match: re.Match[str]) -> str:
+    known = match["name"] == "-pw" or strength_of(match["name"]) == CERTAIN
+    plain = is_reference(match["secret"]) or (match.start() and SIMPLE_WORD.fullmatch(match["secret"]))  # "the --password option"
+    return match[0] if plain or not known else match["keep"] + REDACTED
+
+
+def _substitute(match: re.Match[str]) -> str:
+    secret = match["secret"]
+    if strength_of(match["name"].removesuffix("_PLACEHOLDER")) < CERTAIN or not (looks_chosen(secret) or looks_random(secret)):
+        return match[0]
+    return match[0].replace(secret, REDACTED)
 
 
 def _cookies(match: re.Match[str]) -> str:
