@@ -509,6 +509,7 @@ class Action:
     why: str = ""  # this route and no other
     notes: tuple[str, ...] = ()  # what of the limit could not be had here, and why
     step: int = 0  # of its decision's ladder, at which it began
+    lowest: int = 0  # the first step of that ladder that reaches those who wait: what is below it is as good as no limit
     earlier: tuple[str, ...] = ()  # what earlier steps gave single tasks: a child born amid a step has it still
 
     @property

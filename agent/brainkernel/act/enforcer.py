@@ -109,39 +109,37 @@ class Enforcer:
         plan = route_of(place, containers=self.permissions.containers())
         if plan.route is Route.REFUSE:
             return Refusal(rule=plan.rule, reason=plan.reason)
-        step, ladder = self._first_step(decision, place, plan), decision.ladder
+        ladder, counts = decision.ladder or (limit,), self._weight_counts(decision, place, plan)
+        step = first_that_counts(ladder, ladder.index(limit) if limit in ladder else 0, weight_counts=counts)
         if step is None:
             return Refusal(
                 rule="no_effect", reason=f"a weight counts within {place.cgroup.rpartition('/')[0]} only, and who waits lives elsewhere"
             )
-        limit = ladder[step] if ladder else limit
+        limit, lowest = ladder[step], first_that_counts(ladder, 0, weight_counts=counts)
         now_ns = self._clock.boot_ns()
         wanted = Wanted(decision_id=decision.id, limit=limit, lease_ns=decision.lease_ns, now_ns=now_ns, place=place, plan=plan)
         route = self._routes[plan.route]
         action = route.plan(wanted)
         if isinstance(action, Refusal):
             return action
-        action = replace(action, step=step)
+        action = replace(action, step=step, lowest=lowest or 0)
         self.ledger.intend(action)
         found = route.apply(action, lock, wanted)
         if isinstance(found, Action):
             self.ledger.applied(found)
         return found
 
-    # Where the decision wants to begin, or at the first step beyond that reaches those who wait; None: none does.
-    def _first_step(self, decision: Decision, place: Place, plan: Plan) -> int | None:
-        ladder = decision.ladder
-        wanted = ladder.index(decision.limit) if decision.limit in ladder else 0
-        if not ladder or decision.symptom is None:
-            return wanted
+    # Whether a weight there reaches those who wait.
+    def _weight_counts(self, decision: Decision, place: Place, plan: Plan) -> bool:
+        if decision.symptom is None:
+            return True
         victims = (cgroupfs.read_path(self._host.proc, victim.key.tgid) for victim in decision.symptom.victims)
-        counts = weight_counts(
+        return weight_counts(
             plan.route,
             place.unit.control_group if place.unit else place.cgroup,
             (path for path in victims if path is not None),
             lambda cgroup: (self._host.cgroup / cgroup.lstrip("/") / "cpu.weight").exists(),
         )
-        return first_that_counts(ladder, wanted, weight_counts=counts)
 
     def _already_limited(self, place: Place) -> Refusal | None:
         for entry in self.ledger.live.values():

@@ -72,7 +72,7 @@ def next_move(held: Held, now_ns: int, *, steps: int, harm: bool, calm: bool, he
     tried_out = held.renewals >= RENEWALS_MAX
     if not calm and helped and not tried_out:
         return Move.RENEW
-    return Move.DOWN if held.step > 0 and (calm or tried_out) else Move.STAY
+    return Move.DOWN if held.step > held.action.lowest and (calm or tried_out) else Move.STAY
 
 
 def moved(held: Held, move: Move, now_ns: int) -> Held:

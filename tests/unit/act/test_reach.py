@@ -80,6 +80,7 @@ def test_a_limit_begins_where_it_reaches_those_who_wait(stage: Stage) -> None:
 
     assert isinstance(action, Action)
     assert (action.route, action.step, action.limit) == (Route.SCOPE, 2, BOTH)
+    assert action.lowest == 2  # nor does it go back to these in peace
 
 
 def test_a_weight_that_reaches_nobody_is_not_set(stage: Stage) -> None:
@@ -98,4 +99,4 @@ def test_a_limit_beside_its_victim_begins_where_the_decision_says(stage: Stage) 
     action = hurting(stage, stage.hog, LADDER)
 
     assert isinstance(action, Action)
-    assert (action.step, action.limit) == (0, WEIGHT)
+    assert (action.step, action.lowest, action.limit) == (0, 0, WEIGHT)

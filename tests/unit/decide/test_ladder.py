@@ -23,6 +23,7 @@ def held(**changes: Any) -> Held:
         id=1, target=ProcessKey(100, 0), comm="hog", route=Route.UNIT, unit="hog.service", cgroup="/x", cgroup_id=7,
         limit=Limit(cpu_weight=20), changes=(), started_ns=0, expires_ns=MINUTE_NS,
     )  # fmt: skip
+    action = replace(action, lowest=changes.pop("lowest", 0))
     plain = Held(action=action, step=0, stepped_ns=0, expires_ns=MINUTE_NS, lease_ns=MINUTE_NS)
     return replace(plain, **changes)
 
@@ -45,6 +46,8 @@ def move(limit: Held, at_s: float, *, harm: bool = False, calm: bool | None = No
         (held(step=2), 30, {}, Move.STAY),
         (held(step=2), 56, {}, Move.DOWN),
         (held(step=0), 56, {}, Move.STAY),  # the last step ends with its lease
+        (held(step=2, lowest=1), 56, {}, Move.DOWN),
+        (held(step=2, lowest=2), 56, {}, Move.STAY),  # weights reach nobody who waits: below the quota there is nothing to try
         (held(step=2), 56, {"harm": True, "helped": True}, Move.RENEW),
         (held(step=2), 56, {"calm": False, "helped": True}, Move.RENEW),  # neither harm nor peace: nothing flaps
         (held(step=2), 56, {"calm": False, "helped": False}, Move.STAY),
