@@ -286,3 +286,11 @@ def test_acting_as_a_user_says_so_where_the_machine_is_not_known(monkeypatch: py
 
     with pytest.raises(ActError, match="z80"), as_user(os.geteuid() + 1):
         pass
+
+
+def test_who_cannot_act_as_a_user_says_so_and_not_that_their_bus_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason for limiting single tasks instead, and its remedy, is shown to a person."""
+    monkeypatch.setattr("platform.machine", lambda: "vax")
+
+    with pytest.raises(ActError, match="acting as another user is not known on vax"):
+        DbusController(Bus(tmp_path / "bus", 1.0, as_uid=os.getuid() + 1)).version()

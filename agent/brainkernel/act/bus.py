@@ -90,7 +90,7 @@ class Bus:
             self.close()
             name, text = "org.freedesktop.DBus.Error.Disconnected", f"{self._path}: {error}"
             raise BusError(name, text) from None
-        except BusError:
+        except ActError:
             self.close()
             raise
         except Exception as error:

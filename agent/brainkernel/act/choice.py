@@ -144,8 +144,10 @@ def _decided_by_person(place: Place) -> bool:
     # By systemd's configuration, or written into the cgroup past it, as container runtimes do.
     limits = place.unit.limits if place.unit is not None else {}
     files = (name for name in place.limit_files if name != "memory.high")  # how much memory it gets is another matter
-    return any(limits.get(name, NOT_SET) != NOT_SET for name in DECISIVE_PROPERTIES) or any(
-        not same_value(name, place.limit_files[name], None) for name in files
+    return (
+        any(limits.get(name, NOT_SET) != NOT_SET for name in DECISIVE_PROPERTIES)
+        or any(not same_value(name, place.limit_files[name], None) for name in files)
+        or not {"io.max", "cpuset.cpus"}.isdisjoint(place.confines)
     )
 
 

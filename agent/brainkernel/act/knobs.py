@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from brainkernel.act.procfs import text_of
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _USER_MANAGER = re.compile(r"(.*/user@\d+\.service)/")
 _NO_DISK = re.compile(r"(?:loop|ram|zram|sr|fd|nbd)\d+")
+_COSTED = re.compile(r"^(\d+:\d+) .*\benable=1", re.MULTILINE)
 _CHOSEN = re.compile(r"\[([\w-]+)\]")
 _FULL_AVG10 = re.compile(r"^full avg10=([\d.]+)", re.MULTILINE)
 _SWAP_KB = re.compile(r"^(SwapTotal|SwapFree):\s+(\d+) kB", re.MULTILINE)
@@ -21,22 +22,33 @@ SWAP_FREE_MIN = 0.25
 STRAIN_PCT = 10.0  # of ten seconds, in which all of the cgroup's tasks waited for memory at once
 
 
-def why_no_io_weight(host: Host, cgroup: str) -> str:
-    """Why io.weight would have no effect on a cgroup; "" if some disk honours it.
+class IoWeight(NamedTuple):
+    """Who heeds io.weight, or why nobody does: one of both is ""."""
+
+    heeded_by: str = ""
+    why_not: str = ""
+
+
+def io_weight_on(host: Host, cgroup: str) -> IoWeight:
+    """Whether io.weight would have an effect on a cgroup.
 
     Only the scheduler bfq and the controller iocost heed weights (Documentation/admin-guide/cgroup-v2.rst, io.weight).
     """
     manager = _USER_MANAGER.match(cgroup)
     top = host.cgroup / manager[1].lstrip("/") if manager else host.cgroup
     if "io" not in (text_of(top / "cgroup.controllers") or "").split():
-        return "the manager of its unit has no io controller to hand out"
-    if "enable=1" in (text_of(host.cgroup / "io.cost.qos") or ""):
-        return ""
-    schedulers = {disk.name: _scheduler_of(disk) for disk in _disks(host.sys)}
-    if "bfq" in schedulers.values():
-        return ""
+        return IoWeight(why_not="the manager of its unit has no io controller to hand out")
+    qos, disks = text_of(host.cgroup / "io.cost.qos"), _disks(host.sys)
+    if (numbers := _COSTED.findall(qos or "")) != []:
+        names = {(text_of(disk / "dev") or "").strip(): disk.name for disk in disks}
+        return IoWeight(f"iocost ({', '.join(names.get(number, number) for number in numbers)})")
+    schedulers = {disk.name: _scheduler_of(disk) for disk in disks}
+    if by_bfq := sorted(disk for disk, scheduler in schedulers.items() if scheduler == "bfq"):
+        if qos is None:  # bfq alone has io.bfq.weight, and what is not to be read back is not set
+            return IoWeight(why_not="the kernel has no io.weight (CONFIG_BLK_CGROUP_IOCOST)")
+        return IoWeight(f"bfq ({', '.join(by_bfq)})")
     shown = ", ".join(f"{disk} by {scheduler or 'none'}" for disk, scheduler in sorted(schedulers.items()))
-    return f"only bfq and iocost heed it, and disks are scheduled {shown}" if shown else "there is no disk"
+    return IoWeight(why_not=f"only bfq and iocost heed it, and disks are scheduled {shown}" if shown else "there is no disk")
 
 
 def why_no_memory_high(host: Host, cgroup: str, *, ours: bool) -> str:

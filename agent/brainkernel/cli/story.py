@@ -161,7 +161,7 @@ def _limit(record: DecisionRecord) -> Iterator[tuple[str, str]]:
         yield "route", action.why
     yield from _written(action)
     for note in action.notes:
-        yield "left out", note
+        yield "note", note
     if record.outcome:
         yield "effect", f"{record.outcome.text} ({'it helped' if record.outcome.helped else 'it did not help'})"
     yield "state", _RESULTS[record.release] if record.release else "stands now"

@@ -179,6 +179,8 @@ REFUSED = {
     ("administrator_limit", "a cgroup that was written past systemd"): a_place(
         a_unit("x.service"), HOG, limit_files={"cpu.max": "50000 100000", "cpu.weight": "100"}
     ),
+    ("administrator_limit", "a service that may read ten megabytes a second"): a_place(a_unit("x.service"), HOG, confines=("io.max",)),
+    ("administrator_limit", "a service that is bound to some CPUs"): a_place(a_unit("x.service"), HOG, confines=("cpuset.cpus",)),
     ("protected_inside", "a unit with a protected program inside"): a_place(
         a_unit("x.service"), HOG, a_member(11, "/usr/bin/precious", 10, protected="the operator protects it")
     ),

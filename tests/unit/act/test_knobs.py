@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from brainkernel.act.knobs import strains, why_no_io_weight, why_no_memory_high
+from brainkernel.act.knobs import IoWeight, io_weight_on, strains, why_no_memory_high
 from brainkernel.act.routes.protocol import Fate
 from brainkernel.model import Action, Limit, Refusal, ReleaseResult
 from support.act_stage import WEIGHT, Stage
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HOG = "/system.slice/hog.service"
 IO = Limit(cpu_weight=20, io_weight=30)
 MEMORY = Limit(cpu_weight=20, memory_high_bytes=256 << 20)
+NO_CONTROLLER = IoWeight(why_not="the manager of its unit has no io controller to hand out")
 SWAP = "MemTotal: 8000000 kB\nSwapTotal: 4000000 kB\nSwapFree: {} kB\n"
 
 
@@ -41,13 +42,14 @@ def swap(stage: Stage, free_kb: int = 3_000_000) -> None:
 
 
 def test_an_io_weight_is_set_where_a_disk_honours_it(stage: Stage) -> None:
-    """By bfq, the weight of the unit; afterwards neither the value nor the controller remains."""
+    """By bfq, and it is said; afterwards neither the value nor the controller remains."""
     disk(stage, "sda", "none mq-deadline [bfq]")
+    write_file(stage.fake.root / "cgroup/io.cost.qos", "")
 
     action = stage.apply(IO)
 
     assert isinstance(action, Action)
-    assert (action.limit, action.notes) == (IO, ())
+    assert (action.limit, action.notes) == (IO, ("io_weight=30 is heeded by bfq (sda)",))
     assert (stage.fake.dir_of(HOG) / "io.weight").read_text() == "default 30\n"
     assert stage.release() is ReleaseResult.RESTORED
     assert not (stage.fake.dir_of(HOG) / "io.weight").exists()
@@ -79,25 +81,26 @@ def test_a_step_of_nothing_but_what_cannot_be_had_leaves_the_one_before(stage: S
 
 
 @pytest.mark.parametrize(
-    ("qos", "controllers", "cgroup", "why"),
+    ("qos", "controllers", "cgroup", "expected"),
     [
-        ("8:0 enable=1 ctrl=auto\n", "cpu io", HOG, ""),
-        ("8:0 enable=0 ctrl=auto\n", "cpu io", HOG, "there is no disk"),
-        ("8:0 enable=1 ctrl=auto\n", "cpu", HOG, "no io controller"),
-        ("8:0 enable=1 ctrl=auto\n", "cpu io", "/user.slice/user@1000.service/app.slice/x.scope", "no io controller"),
+        ("8:0 enable=0 ctrl=auto\n8:16 enable=1 ctrl=auto\n259:0 enable=1\n", "cpu io", HOG, IoWeight("iocost (sdb, 259:0)")),
+        ("8:16 enable=0 ctrl=auto\n", "cpu io", HOG, IoWeight("bfq (sdb)")),
+        (None, "cpu io", HOG, IoWeight(why_not="the kernel has no io.weight (CONFIG_BLK_CGROUP_IOCOST)")),
+        ("8:16 enable=1 ctrl=auto\n", "cpu", HOG, NO_CONTROLLER),
+        ("8:16 enable=1 ctrl=auto\n", "cpu io", "/user.slice/user@1000.service/app.slice/x.scope", NO_CONTROLLER),
     ],
-    ids=["iocost", "iocost off", "no controller", "a user's manager without it"],
+    ids=["iocost", "iocost off", "bfq in a kernel without io.weight", "no controller", "a user's manager without it"],
 )
-def test_who_honours_an_io_weight(stage: Stage, qos: str, controllers: str, cgroup: str, why: str) -> None:
+def test_who_honours_an_io_weight(stage: Stage, qos: str | None, controllers: str, cgroup: str, expected: IoWeight) -> None:
     """Only bfq and iocost, and only where the unit's manager has the controller."""
-    write_file(stage.fake.root / "cgroup/io.cost.qos", qos)
+    disk(stage, "sdb", "none [bfq]")
+    write_file(stage.fake.root / "sys/block/sdb/dev", "8:16\n")
+    if qos is not None:
+        write_file(stage.fake.root / "cgroup/io.cost.qos", qos)
     write_file(stage.fake.root / "cgroup/cgroup.controllers", controllers)
     write_file(stage.fake.root / "cgroup/user.slice/user@1000.service/cgroup.controllers", "memory pids")
 
-    found = why_no_io_weight(stage.fake.host, cgroup)
-
-    assert why in found
-    assert bool(why) == bool(found)
+    assert io_weight_on(stage.fake.host, cgroup) == expected
 
 
 def test_memory_high_stands_with_swap_and_goes_without_a_trace(stage: Stage) -> None:

@@ -227,7 +227,7 @@ def test_explain_counts_the_threads_of_a_limit_on_single_tasks() -> None:
     assert "route        cron.service is shared with cron: its tasks one by one" in text
     assert "written      autogroup-5: 0 -> 19" in text
     assert "written      1000 threads: policy=0 nice=0 io=0 -> policy=5 nice=13 io=24583" in text
-    assert "left out     cpu_quota=20% is not to be had for single tasks: idle instead" in text
+    assert "note         cpu_quota=20% is not to be had for single tasks: idle instead" in text
     assert "thread 7@7" not in text
 
 

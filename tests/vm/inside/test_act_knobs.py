@@ -72,11 +72,11 @@ def test_an_io_weight_stands_where_the_disk_honours_it_and_goes_without_a_trace(
             assert (action.route, action.limit) == (Route.UNIT, Limit(cpu_weight=20))
             assert "only bfq and iocost heed it" in action.notes[0]
         assert changes(before, cgroup_values()) == {}
-        with a_disk_that_honours_weights():
+        with a_disk_that_honours_weights() as by:
             before = cgroup_values()
             with acting() as act:
                 action = act.applied(unit.pids[0], wanted)
-                assert (action.limit, action.notes) == (wanted, ())
+                assert (action.limit, action.notes) == (wanted, (f"io_weight=20 is heeded by {by} ({DISK.name})",))
                 assert (unit.cgroup / "io.weight").read_text().splitlines()[0] == "default 20"
                 assert act.release() is ReleaseResult.RESTORED
             assert changes(before, cgroup_values()) == {}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel.act import cgroupfs
 from brainkernel.act.filechanges import as_written, file_changes, files_while_alive, stepped_files
-from brainkernel.act.knobs import why_no_io_weight
+from brainkernel.act.knobs import io_weight_on
 from brainkernel.act.procfs import family_of, is_same_process, read_members, text_of
 from brainkernel.act.routes.protocol import GONE, Fate, Undone, action_of
 from brainkernel.model import Action, Change, Limit, Refusal, ReleaseResult, Route
@@ -45,7 +45,7 @@ class SubtreeRoute:
         """A leaf for the family, and the controllers on the way to it."""
         limit, notes, key = wanted.limit, [], wanted.place.target.key
         if limit.io_weight is not None:
-            why = why_no_io_weight(self._host, "") or "the io controller is not switched on for the whole host"
+            why = io_weight_on(self._host, "").why_not or "the io controller is not switched on for the whole host"
             notes.append(f"io_weight={limit.io_weight} is left out: {why}")
         if limit.memory_high_bytes is not None:
             notes.append("memory_high is left out: what the program holds stays charged to where it came from")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from brainkernel.act import cgroupfs, dropins
 from brainkernel.act.filechanges import as_written, file_changes, files_while_alive, stepped_files
-from brainkernel.act.knobs import strains, why_no_io_weight, why_no_memory_high
+from brainkernel.act.knobs import io_weight_on, strains, why_no_memory_high
 from brainkernel.act.routes.protocol import GONE, Fate, Undone, action_of
 from brainkernel.act.survivors import free_survivors
 from brainkernel.act.systemd import DECISIVE_PROPERTIES, IDLE_SINCE, LIMIT_PROPERTIES, NOT_SET
@@ -141,9 +141,10 @@ class UnitRoute:
         if limit.cpu_weight == 0 and (version := self._managers.of(user_uid).version()) < IDLE_SINCE:
             notes.append(f"cpu_weight=1 instead of idle: systemd {version} has no CPUWeight=idle; it came with {IDLE_SINCE}")
             limit = replace(limit, cpu_weight=1)
-        if limit.io_weight is not None and (why := why_no_io_weight(self._host, cgroup)):
-            notes.append(f"io_weight={limit.io_weight} is left out: {why}")
-            limit = replace(limit, io_weight=None)
+        if limit.io_weight is not None:
+            heeded_by, why = io_weight_on(self._host, cgroup)
+            notes.append(f"io_weight={limit.io_weight} {f'is left out: {why}' if why else f'is heeded by {heeded_by}'}")
+            limit = replace(limit, io_weight=None) if why else limit
         if limit.memory_high_bytes is not None and (why := why_no_memory_high(self._host, cgroup, ours="memory.high" in ours)):
             notes.append(f"memory_high={limit.memory_high_bytes >> 20}M is left out: {why}")
             limit = replace(limit, memory_high_bytes=None)
