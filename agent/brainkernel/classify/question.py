@@ -105,7 +105,8 @@ def _evidence_of(suspect: Suspect) -> Iterable[tuple[str, str]]:
     evidence = suspect.evidence
     yield "package", _package_text(evidence)
     yield "unit", evidence.unit.name if evidence.unit else ""
-    yield "unit_description", evidence.unit.description if evidence.unit else ""
+    # Who starts a unit below the user's own systemd writes its description, too (`systemd-run --user --description=`).
+    yield "unit_description", evidence.unit.description if evidence.unit and evidence.unit.user_uid is None else ""
     yield "triggered_by", ", ".join(evidence.unit.triggered_by[:3]) if evidence.unit else ""
     yield "user_unit", "yes" if evidence.unit and evidence.unit.user_uid is not None else ""
     yield "script", "" if evidence.script.removeprefix("-m ") in suspect.program.argv[:_ARGS_SURE] else evidence.script

@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def test_prompt_names_all_evidence_in_full() -> None:
         package=Package(name="x"), unit=Unit(name="x", description="x", triggered_by=("x",), user_uid=1), script="x", container="x",
         script_package=Package(name="x"), sockets=("x",), remote_stdio="x", exe_age_s=1, session="x", tty="x", marks=frozenset({Mark.SETUID}),
     )  # fmt: skip
-    names = list(question_of(a_suspect(evidence=evidence)).evidence.items())
+    of_the_host = replace(evidence, unit=Unit(name="x", description="x", triggered_by=("x",)))
+    names = list({k: v for e in (evidence, of_the_host) for k, v in question_of(a_suspect(evidence=e)).evidence.items()}.items())
 
     assert len(names) == 15
     for one in names:
