@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -14,13 +16,16 @@ from brainkernel.model import CLOCK_TICK_NS, Decision, DecisionKind, Limit, Proc
 from support.nouns import a_suspect, a_symptom, a_verdict
 
 from vm.inside.cgroups import cgroup_values
-from vm.inside.hogs import a_hog, assert_restored
-from vm.inside.processes import exe_of, stat_of
+from vm.inside.hogs import FREE_PCT, Hog, a_hog, assert_restored
+from vm.inside.processes import cpu_pct_of, exe_of, stat_of
+from vm.inside.units import a_unit
+from vm.inside.waiting import output_of, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LEASE_NS = 600 * 10**9
+LIMIT = Limit(cpu_quota_pct=20)
 
 
 def _decision_on(pid: int) -> Decision:
@@ -34,7 +39,7 @@ def _decision_on(pid: int) -> Decision:
         kind=DecisionKind.LIMIT,
         reason="a test says so",
         symptom=a_symptom(),
-        limit=Limit(cpu_quota_pct=20),
+        limit=LIMIT,
         acts=True,
         lease_ns=LEASE_NS,
     )
@@ -61,3 +66,27 @@ def test_a_kill_at_any_moment_leaves_nothing_after_the_release(place: str, after
         release_everything(tmp_path)
 
         assert_restored(hog, before)
+
+
+def test_who_outlives_a_unit_that_ended_under_a_limit_is_freed(tmp_path: Path) -> None:
+    """Systemd forgets a cgroup with its unit: whoever lives on there (KillMode=process) would stay limited, with nobody to say so."""
+    with a_unit(kill_mode="process") as unit:
+        hog = Hog(unit.pids[1:])
+        try:
+            dying = multiprocessing.get_context("fork").Process(target=_start_to_limit, args=(tmp_path, unit.pids[0]))
+            dying.start()
+            wait_until(lambda: hog.quota_pct == LIMIT.cpu_quota_pct, "a limit")
+            dying.kill()
+            dying.join()
+            output_of("systemctl", "stop", unit.name)
+            assert hog.quota_pct == LIMIT.cpu_quota_pct  # systemd took it back from nobody
+
+            release_everything(tmp_path)
+
+            wait_until(lambda: hog.quota_pct is None, "a hog without quota")
+            assert cpu_pct_of(hog.cgroup, 2) > FREE_PCT
+        finally:
+            os.kill(hog.pids[0], signal.SIGKILL)
+    wait_until(
+        lambda: not output_of("systemctl", "list-units", "--plain", "--no-legend", "brainkernel-*"), "the end of the scope that freed it"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,16 +50,19 @@ class Unit:
 
 
 @contextmanager
-def a_unit(program: Path = HOG, *, name: str = "batch-index.service", loops: int = LOOPS_THAT_FILL_THE_MACHINE) -> Iterator[Unit]:
+def a_unit(
+    program: Path = HOG, *, name: str = "batch-index.service", loops: int = LOOPS_THAT_FILL_THE_MACHINE, kill_mode: str = "control-group"
+) -> Iterator[Unit]:
     """Run busy loops in a transient service of their own: a main process and its children, all of one program."""
     script = f"{program} >/dev/null & " * (loops - 1) + f"exec {program} >/dev/null"
-    output_of("systemd-run", "--quiet", "--collect", f"--unit={name}", "/bin/sh", "-c", script)
+    output_of("systemd-run", "--quiet", "--collect", f"--unit={name}", "-p", f"KillMode={kill_mode}", "/bin/sh", "-c", script)
     try:
         main_pid = int(output_of("systemctl", "show", "-P", "MainPID", name))
         pids = wait_until(lambda: _running(program, cgroup_dir_of(name), loops), f"{loops} times {program} in {name}")
         yield Unit(name, (main_pid, *(pid for pid in pids if pid != main_pid)))
     finally:
-        output_of("systemctl", "stop", name)
+        # One that a test has stopped is forgotten by now (--collect).
+        subprocess.run(["systemctl", "stop", "--quiet", name], check=False, stderr=subprocess.DEVNULL)
 
 
 @contextmanager
