@@ -100,7 +100,8 @@ class Interleavings(Interrupted):
     @rule(unit=units)
     def the_pid_is_used_again(self, unit: str) -> None:
         tgid = self.keys[unit].tgid
-        if tgid not in self.stage.fake.cgroup_of:
+        # Into the cgroup of a unit that ended nobody is born but the children of who lives there.
+        if tgid not in self.stage.fake.cgroup_of and self.stage.systemd.units[unit].active:
             self.stage.fake.spawn(tgid, f"/system.slice/{unit}", exe="/usr/bin/innocent")
 
     @rule(method=st.sampled_from(["unit", "set_limits", "unit_of_cgroup"]), unit=units)
