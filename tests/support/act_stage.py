@@ -32,6 +32,7 @@ class Stage:
         self.hog = self.fake.spawn(500, "/system.slice/hog.service")
         self.protected: set[str] = set()
         self.containers_allowed = False
+        self.presents: dict[int, str] = {}  # what a person sees or hears of whom
         self.patience = patience_of(self.systemd)
         self.open()
 
@@ -49,7 +50,9 @@ class Stage:
             managers=self.managers,
             ledger=self.ledger,
             permissions=Permissions(
-                lambda exe, unit: "a test says so" if {exe, unit} & self.protected else "", lambda: self.containers_allowed
+                lambda exe, unit: "a test says so" if {exe, unit} & self.protected else "",
+                lambda: self.containers_allowed,
+                lambda tgid: self.presents.get(tgid, ""),
             ),
             clock=SimulatedClock(1000),
             patience=self.patience,

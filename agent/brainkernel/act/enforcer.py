@@ -9,21 +9,22 @@ from brainkernel.act import cgroupfs
 from brainkernel.act.bus import BusError
 from brainkernel.act.choice import route_of
 from brainkernel.act.place import read_place
-from brainkernel.act.procfs import lock_process
+from brainkernel.act.procfs import lock_process, read_members
 from brainkernel.act.reach import first_that_counts, weight_counts
 from brainkernel.act.routes.protocol import GONE, Wanted
 from brainkernel.act.undo import Undo, routes_of
 from brainkernel.errors import ActError
+from brainkernel.escape import escaped
 from brainkernel.model import Action, Limit, Refusal, ReleaseResult, Route
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
     from brainkernel.act.choice import Plan
     from brainkernel.act.host import Host
     from brainkernel.act.ledger import Ledger
     from brainkernel.act.place import Place, Protection
-    from brainkernel.act.procfs import PidLock
+    from brainkernel.act.procfs import Member, PidLock
     from brainkernel.act.routes.protocol import Patience
     from brainkernel.act.systemd import Managers
     from brainkernel.clock import Clock
@@ -36,6 +37,7 @@ class Permissions:
 
     protection: Protection
     containers: Callable[[], bool] = lambda: False  # container scopes that systemd manages
+    presents: Callable[[int], str] = lambda _: ""  # what a process shows or plays to a person, "" for nothing
 
 
 class Enforcer:
@@ -88,6 +90,8 @@ class Enforcer:
             with lock_process(self._host, entry.action.target) as lock:
                 if lock is None:
                     return GONE
+                if (immunity := self._immunity(limit, self._limited_by(entry.action))) is not None:
+                    return immunity
                 route = self._routes[entry.action.route]
                 action = route.replan(entry, limit)
                 if isinstance(action, Refusal):
@@ -110,11 +114,9 @@ class Enforcer:
         if plan.route is Route.REFUSE:
             return Refusal(rule=plan.rule, reason=plan.reason)
         ladder, counts = decision.ladder or (limit,), self._weight_counts(decision, place, plan)
-        step = first_that_counts(ladder, ladder.index(limit) if limit in ladder else 0, weight_counts=counts)
-        if step is None:
-            return Refusal(
-                rule="no_effect", reason=f"a weight counts within {place.cgroup.rpartition('/')[0]} only, and who waits lives elsewhere"
-            )
+        step = self._first_step(ladder, limit, place, plan, weight_counts=counts)
+        if isinstance(step, Refusal):
+            return step
         limit, lowest = ladder[step], first_that_counts(ladder, 0, weight_counts=counts)
         now_ns = self._clock.boot_ns()
         wanted = Wanted(decision_id=decision.id, limit=limit, lease_ns=decision.lease_ns, now_ns=now_ns, place=place, plan=plan)
@@ -128,6 +130,31 @@ class Enforcer:
         if isinstance(found, Action):
             self.ledger.applied(found)
         return found
+
+    def _limited_by(self, action: Action) -> tuple[Member, ...]:
+        pids = cgroupfs.pids_below(self._host.cgroup, action.cgroup) if action.owns_cgroup else [key.tgid for key in action.moved]
+        return read_members(self._host.proc, pids)
+
+    def _immunity(self, limit: Limit, members: Iterable[Member]) -> Refusal | None:
+        if limit.nudges:
+            return None
+        for member in members:
+            if what := self.permissions.presents(member.key.tgid):
+                seen = f"{escaped(member.comm)} has {escaped(what)} open: a person sees or hears it"
+                return Refusal(rule="immunity", reason=f"{seen}, and {limit} would cap it, too")
+        return None
+
+    # Where the decision wants to begin, or at the first step beyond that reaches those who wait. Who decided knew the target alone: what a
+    # person sees or hears of those who live with it is nudged at most.
+    def _first_step(self, ladder: Sequence[Limit], wanted: Limit, place: Place, plan: Plan, *, weight_counts: bool) -> int | Refusal:
+        step = first_that_counts(ladder, ladder.index(wanted) if wanted in ladder else 0, weight_counts=weight_counts)
+        if step is None:
+            reason = f"a weight counts within {place.cgroup.rpartition('/')[0]} only, and who waits lives elsewhere"
+            return Refusal(rule="no_effect", reason=reason)
+        if (immunity := self._immunity(ladder[step], plan.move or place.members)) is None:
+            return step
+        nudges = [number for number in range(step) if weight_counts and ladder[number].nudges]
+        return nudges[-1] if nudges else immunity
 
     # Whether a weight there reaches those who wait.
     def _weight_counts(self, decision: Decision, place: Place, plan: Plan) -> bool:

@@ -108,8 +108,11 @@ class Senses:
         io_priority = 0
         with suppress(OSError, ActError):  # gone, which is seen where it is written; or not known on this machine
             io_priority = read_ioprio(key.tgid)
-        presents = read_presents(self._proc_root, key.tgid, read_seat_users(self._ground.paths.root / "run"))
-        return replace(standing, io_priority=io_priority, presents=presents)
+        return replace(standing, io_priority=io_priority, presents=self.presents(key.tgid))
+
+    def presents(self, tgid: int) -> str:
+        """What a process shows or plays to a person, "" for nothing. For any thread."""
+        return read_presents(self._proc_root, tgid, read_seat_users(self._ground.paths.root / "run"))
 
     def healing(self, starts: Starts) -> Healing:
         """Make the part that finds what the kernel had to drop."""

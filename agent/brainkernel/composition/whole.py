@@ -194,6 +194,7 @@ class Whole:
         permissions = Permissions(
             protection=lambda exe, unit: protection_of(exe, unit, self.ground.config.safety),
             containers=lambda: self.ground.config.safety.containers,
+            presents=self.senses.presents,
         )
         return Limiter(self.paths.state_dir, permissions, self.clock, places)
 

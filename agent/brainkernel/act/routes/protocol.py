@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 GONE = Refusal(rule="gone", reason="the process ended")
 # After these a step was not made, and the limit before it stands as it was.
-OLD_STEP_STANDS = frozenset({"no_effect"})
+OLD_STEP_STANDS = frozenset({"no_effect", "immunity"})
 
 
 class Fate(enum.StrEnum):
