@@ -18,9 +18,9 @@ _ASSIGNMENT = re.compile(
 _PAIR = re.compile(
     r"(?P<open>(?<!\w)\\{0,3}[\"']|)" + _NAME + r")(?P<close>\\{0,3}[\"']|)(?P<colon>\s{0,4}:\s{0,4})(?P<quote>\\{0,3}[\"']|)"
 )
-# {"name": "DB_PASSWORD", "value": "..."}, ParameterKey=DBPassword,ParameterValue=...
+# {"name": "DB_PASSWORD", "value": "..."}, {"path": "/password", "value": "..."}, ParameterKey=DBPassword,ParameterValue=...
 _NAMED_VALUE = re.compile(
-    r"(?P<head>(?:[Nn]ame|[Kk]ey|ParameterKey)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4}(?P<name>[\w.-]{2,80})[\"'\\]{0,4}(?:\s{0,2},|\s)"
+    r"(?P<head>(?:[Nn]ame|[Kk]ey|[Pp]ath|ParameterKey)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4}(?P<name>[\w./-]{2,80})[\"'\\]{0,4}(?:\s{0,2},|\s)"
     r"\s{0,2}[\"'\\]{0,4}(?:[\w.-]{1,40}(?:\[\d{1,3}\])?\.)?(?:[Vv]alue|ParameterValue)[\"'\\]{0,4}\s{0,2}[:=]\s{0,2}[\"'\\]{0,4})(?P<value>[^\"'\\\s,}]{1,512})"
 )
 

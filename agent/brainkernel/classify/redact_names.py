@@ -80,12 +80,14 @@ _PATH = re.compile(
 _FILE_NAME = re.compile(
     r"[\w./@+-]{1,120}\.(?:pem|key|crt|cer|der|csr|json|ya?ml|txt|p12|pfx|jks|gpg|asc|pub|env|toml|ini|conf|cfg|c|h|cc|cpp|py|js|ts|go|rs|php|sh|kdbx|db|xml|html?|md|log|sql|rlib|rmeta|so|dylib|jar|war|java|rb|lua|dat|out|o|d|secret|pw|tar|gz)"
 )
-_SOURCE = re.compile(r"(?:env|file|fd|stdin|cmd|vault|arn|ref|secretRef|awskms|gcpkms|pkcs11|keyring|op|ssm|sm)(?::.*)?", re.DOTALL)
+_SOURCE = re.compile(r"(?:env|fileb?|fd|stdin|cmd|vault|arn|ref|secretRef|awskms|gcpkms|pkcs11|keyring|op|ssm|sm)(?::.*)?", re.DOTALL)
 _CHECKSUM = re.compile(r"(?:sha\d{1,3}|md5|blake\w{1,3})[:-]", re.IGNORECASE)
 LOGIN_NAME = re.compile(r"(?:auth|creds?|credentials?|login|user-?pass|user-?pwd)$")
 LOGIN = re.compile(r"[\w.@\\-]{1,64}:(?!//)[^\s:].{2,256}")
 _PLAIN_SIGNS = re.compile(r"[-_./:,@=]")  # of names, versions and paths
 _BASE64_WORD = re.compile(r"(?:base64:)?[A-Za-z0-9+/_-]{22,256}={0,2}")
+_DISGUISED = re.compile(r"(?i)p[a@4][s$5]{2}w(?:[o0]r)?d|p@[s$5]{2}|s[e3]cr[e3]t")
+_PLACE = re.compile(r"[=\s.]")
 _SHORT_KEY = re.compile(r"[A-Za-z0-9]{16,21}")
 _BASE32 = re.compile(r"(?=(?:[A-Z]*[2-7]){3})(?:[A-Z2-7]{32}|[A-Z2-7]{52}|[A-Z2-7]{56})")  # a seed of one-time passwords
 _CODED = re.compile(r"(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?")
@@ -133,6 +135,8 @@ def strength_of(name: str) -> int:  # noqa: PLR0911 # a list of rules
         return 0
     if last in _STRONG or _ends_like_password(last) or (len(words) <= 3 and joined in _STRONG):  # noqa: PLR2004 # "api token"
         return 0 if before in _NOT_BEFORE else 2
+    if last in ("digest", "hash") and strength_of(before) == CERTAIN:
+        return 1
     if last == "id" and before in ("secret", "session"):
         return 2 if before == "secret" else 1
     return 1 if last in _WEAK or last.endswith("auth") or words == ["user"] else 0
@@ -211,8 +215,17 @@ def is_bare_secret(word: str) -> bool:
         is_bare_key(word)
         or bool(_BASE32.fullmatch(word))
         or _is_bare_login(word)
+        or _is_disguised(word)
         or bool(_STRONG_PASSWORD.fullmatch(word) and not _NO_PASSWORD.fullmatch(word))
     )
+
+
+def _is_disguised(word: str) -> bool:
+    # "P@ssw0rd1": nobody writes these words so but in a password
+    if word[0] == "-" or "/" in word or len(word) > 64 or word.isalpha():  # noqa: PLR2004
+        return False
+    found = _DISGUISED.search(word)
+    return found is not None and not found[0].isalpha() and not _PLACE.search(word)
 
 
 def _is_bare_login(word: str) -> bool:

@@ -185,6 +185,7 @@ bitcoin-cli litecoin-cli dogecoin-cli dash-cli | after walletpassphrase:1 wallet
 electrum monero-wallet-cli cast forge | value -W --private-key --mnemonic
 grafana-cli grafana grafana-server | after reset-admin-password:1
 bteq | comma -u
+sqlpackage | slashopt tp sp
 knife | value -P
 ossutil ossutil64 obsutil | value -k
 qshell | after account:1,2

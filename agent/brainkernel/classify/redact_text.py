@@ -42,7 +42,7 @@ _HEADER = re.compile(r"(?P<keep>(?<!\w)(?P<name>[A-Za-z][\w-]{1,60}):[ \t]?)(?P<
 
 _SQL = re.compile(
     r"(?P<keep>(?i:identified\s{1,3}(?:with\s{1,3}\S{1,64}\s{1,3})?(?:by|as)(?:\s{1,3}password)?|(?:encrypted\s{1,3}|set\s{1,3})?password(?:\s{0,3}(?:to|for\s{1,3}\S{1,128}\s{0,3}=|=))?|"
-    r"require\s?pass|pwdcompare|user_pass|pragma\s{1,3}(?:hex)?(?:re)?key|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
+    r"require\s?pass|pwdcompare|user_pass|pragma\s{1,3}(?:hex)?(?:re)?key|master\s{1,3}key\s{1,3}encryption\s{1,3}by\s{1,3}password|secret|decrypt_key|(?<=['\"] )replace)(?:\s{0,3}[=(]\s{0,3}|\s{1,3}|(?<=,)))"
     r"(?P<quote>N?\\{0,3}['\"])(?P<secret>(?:[^'\"\\]|\\(?!['\"])|'')++)(?P<end>\\{0,3}['\"])"
 )
 # The last argument of a call that logs in: after a user, or after an address and a user.
@@ -133,7 +133,7 @@ def without_secrets(text: str, *, whole: bool = True) -> str:
         text = _MOUNT.sub(_keep_and_redact, text)
     if "</" in text:
         text = _ELEMENT.sub(lambda m: m["keep"] + REDACTED if is_secret(m["name"], m["secret"]) else m[0], text)
-    if "=" in text or "%3D" in text or "%3d" in text:
+    if "=" in text or "%3D" in text or "%3d" in text or "alue" in text:  # "name": "DB_PASSWORD", "value": "..."
         text = without_assignments(text, whole=whole)
     return without_pairs(text, whole=whole) if ":" in text else text
 
