@@ -171,7 +171,7 @@ class Limiter:
             while self._waiting:
                 _, decision = self._waiting.popleft()
                 self._report(NotApplied(decision.id, Refusal(rule="busy", reason=why)))
-            for action_id in tuple(self._ledger.live):
+            for action_id in _in_order_of_release(self._ledger):
                 self._release(action_id, why, last=True)
             self._enforcer.undo.reload()
             done.set()
@@ -323,6 +323,11 @@ class Limiter:
             self._release(action_id, found.reason)
 
 
+def _in_order_of_release(ledger: Ledger) -> list[int]:
+    # A user's manager may take its second for each question: whoever stops the agent waits for these last.
+    return sorted(ledger.live, key=lambda action_id: ledger.live[action_id].action.user_uid is not None)
+
+
 def boot_id_of(host: Host) -> str:
     """The id of this boot, from /proc/sys/kernel/random/boot_id."""
     text = text_of(host.proc / "sys/kernel/random/boot_id")
@@ -347,7 +352,7 @@ def release_everything(
     managers = managers or DbusManagers(host.run)
     try:
         undo = Undo(host, managers, ledger, routes_of(host, managers, ledger, patience or Patience()))
-        entries = dict(ledger.live)
+        entries = {action_id: ledger.live[action_id] for action_id in _in_order_of_release(ledger)}
         released = [Released(entry.action, undo.release(action_id, last=True), "asked") for action_id, entry in entries.items()]
         undo.reload()
         return released

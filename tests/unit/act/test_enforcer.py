@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from brainkernel.act.limiter import release_everything
 from brainkernel.act.scheduling import SCHED_IDLE, Scheduling
 from brainkernel.errors import ActError
 from brainkernel.model import Action, Limit, Refusal, ReleaseResult, Route
@@ -290,6 +291,25 @@ def test_a_user_unit_goes_to_that_users_manager(tmp_path: Path) -> None:
     assert stage.release() is ReleaseResult.RESTORED
     assert user.dropins() == []
     stage.__exit__()
+
+
+def test_users_managers_are_asked_last_when_all_ends(tmp_path: Path) -> None:
+    """One that is slow holds up its user's limits alone."""
+    uid = os.getuid()
+    base = f"/user.slice/user@{uid}.service"
+    with Stage(tmp_path) as stage:
+        stage.systemd.add(f"user@{uid}.service", "user.slice")
+        (stage.fake.dir_of(base) / "cgroup.controllers").write_text("cpu memory pids\n")
+        user = stage.managers.users[uid] = FakeSystemd(stage.fake, base=base, user_uid=uid)
+        user.add("batch.service", "app.slice")
+        stage.apply(key=stage.fake.spawn(700, f"{base}/app.slice/batch.service"))
+        stage.apply(decision_id=2)
+        stage.ledger.close()
+
+        released = release_everything(stage.state_dir, stage.fake.host, managers=stage.managers, patience=stage.patience)
+        stage.open()
+
+    assert [(one.action.id, one.result) for one in released] == [(2, ReleaseResult.RESTORED), (1, ReleaseResult.RESTORED)]
 
 
 def test_without_the_users_manager_single_tasks_are_limited(stage: Stage) -> None:

@@ -172,6 +172,20 @@ def test_a_renewed_lease_holds(daemon: Daemon) -> None:
     assert daemon.stage.unit.limits["CPUQuotaPerSecUSec"] == 200_000
 
 
+@pytest.mark.parametrize("years", [-30, 30])
+def test_a_clock_that_is_set_moves_no_lease(daemon: Daemon, years: int) -> None:
+    """Leases run by CLOCK_BOOTTIME, which nobody can set."""
+    daemon.limiter.apply(a_decision(daemon.stage.hog, QUOTA))
+    expires_ns = daemon.next(Applied).action.expires_ns
+
+    daemon.clock.offset_to_wall_ns = years * 365 * 24 * 60 * A_MINUTE_NS
+    daemon.limiter.apply(a_decision(daemon.stage.hog, QUOTA, 2))
+
+    assert daemon.next(NotApplied).refusal.rule == "already_limited"  # a whole turn of the thread later it still stands
+    daemon.clock.advance_to(expires_ns)
+    assert daemon.next(Released).why == "its lease ended"
+
+
 def test_the_end_of_the_process_ends_the_limit(daemon: Daemon) -> None:
     """It was meant for this process; those left in the unit are free."""
     daemon.stage.fake.spawn(501, "/system.slice/hog.service")
