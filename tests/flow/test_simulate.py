@@ -112,7 +112,7 @@ def test_simulate_prints_for_people(state_dir: Path, capsys: pytest.CaptureFixtu
 
 def a_model(calls: Category) -> ModelTier:
     """A local model that is sure that everything is one thing."""
-    changes = [(CLASSES.index(calls), trait, 0.5) for trait in range(BUCKETS)]
+    changes = [(n, trait, 0.5 if of_class is calls else -0.5) for n, of_class in enumerate(CLASSES) for trait in range(BUCKETS)]
     adjusting = Adjusting(SHIPPED_FILE.read_bytes())
     adjusting.move(changes)
     return ModelTier(LocalModel(adjusting.file()), Knowledge(None))
