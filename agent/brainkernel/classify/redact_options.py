@@ -35,6 +35,7 @@ _LONG = re.compile(r"(?P<name>(?:--?|/)[^\W\d_][\w.:-]{0,120}?)(?P<equals>=|:=)(
 _LOOKS_LIKE_OPTION = re.compile(r"--[a-z][a-z0-9-]*(?:=.*)?|-[A-Za-z]", re.DOTALL)
 _PORTS = re.compile(r"(?:[\d.]{7,15}:)?\d{1,5}(?::\d{1,5})?(?:-\d{1,5})?(?:/\w{3,4})?")
 _BUNDLE_CHARS_MAX = 8
+_USER_WORDS_MAX = 64  # a user is looked for in the first words only: keeps time linear
 _SHELL_C = re.compile(r"-[A-Za-z]{0,6}c[A-Za-z]{0,3}|--command")
 _LISTED_PASSWORD = re.compile(r"(?:^|,)p:")  # /gateway:g:HOST,u:USER,p:SECRET
 _SECRETIVE = ("-W", "-k", "-K", "-x", "-X", "-a", "-A", "-s", "-S")
@@ -265,9 +266,9 @@ def _is_unknown_password(run: Run, option: str, value: str) -> bool:
         return False
     password = option in ("-p", "-P", "-w", "-pw")
     chosen = looks_chosen(value) and not set(value) & set("/.{}\"'")
-    if chosen and password:
-        return True
-    words = run.words[run.start + 1 : run.end]
+    if chosen == password:
+        return chosen
+    words = run.words[run.start + 1 : min(run.end, run.start + _USER_WORDS_MAX)]
     users = [w for w, after in pairwise(words) if _USER_OPTION.fullmatch(w) and not after.startswith("-")]
     if not password or run.conventions is not NO_CONVENTIONS:
         known = users or (run.conventions is NO_CONVENTIONS and option in _SECRETIVE and _TYPED.fullmatch(value))

@@ -13,6 +13,7 @@ from brainkernel.classify.redact_text import without_secrets
 
 _DEPTH_MAX = 4  # shells within shells
 _COMMANDS_MAX = 1000  # of one shell text; the rest is only seen as text
+_GROUP_MAX = 16  # printers in one group; keeps time linear
 _PROGRAM_WORDS_MAX = 512  # a program is looked for in the first words only
 _BUNDLE = re.compile(r"-[A-Za-z]{2,5}")
 _ASSIGNED = re.compile(r"[A-Za-z_]\w*=")
@@ -188,12 +189,13 @@ def _formatted(values: list[str], shown: list[str]) -> list[str]:
 # Who reads what is printed, if it reads a secret: also after the other printers of a group, "(echo A; echo B) | passwd".
 def _reader_of(commands: list[Command], number: int) -> str:
     grouped = False
-    for command in reversed(commands[: number + 1]):
+    for command in reversed(commands[max(0, number - _GROUP_MAX) : number + 1]):
         grouped = command.operator.endswith("(") or command.words[0].value == "{"
         if grouped or not _is_printer(command):
             break
     end = number + 1
-    while grouped and end < len(commands) and (_is_printer(commands[end]) or commands[end].words[0].value == "}"):
+    last = min(len(commands), number + _GROUP_MAX)
+    while grouped and end < last and (_is_printer(commands[end]) or commands[end].words[0].value == "}"):
         end += 1
     return _reads_secret(commands[end]) if end < len(commands) and commands[end].operator.endswith("|") else ""
 
