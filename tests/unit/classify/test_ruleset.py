@@ -55,9 +55,9 @@ def test_every_condition_is_explained_to_the_administrator() -> None:
     assert {m.value for m in Mark} - words == set()
 
 
-def test_every_suspicious_rule_has_tests() -> None:
-    """An accusation without an example of what it means is not shipped."""
-    untested = [r.id for r in shipped().rules if r.category is Category.SUSPICIOUS and not r.must_match]
+def test_every_rule_has_tests_of_both_kinds() -> None:
+    """A judgement without an example of what it means, and of what it does not, is not shipped."""
+    untested = [rule.id for rule in shipped().rules if not (rule.must_match and rule.must_not_match)]
 
     assert untested == []
 
