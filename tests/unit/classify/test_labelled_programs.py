@@ -14,6 +14,7 @@ from support.labelled import Figures, figures_of
 GOLDEN = Path(__file__).parents[2] / "golden" / "programs_labelled.jsonl"
 FIRST_SIGHT = GOLDEN.with_name("programs_first_sight.jsonl.gz")  # the README's "Measured" has what came out when it was new
 COMMANDS_FIRST_SIGHT = GOLDEN.with_name("commands_first_sight.jsonl.gz")
+INDEPENDENT = GOLDEN.with_name("independent.jsonl.gz")  # by two authors who never saw the rules nor any of these figures
 SAMPLES = Path("/work/shared/samples")
 
 
@@ -47,6 +48,18 @@ def test_command_lines_that_were_once_new_do_not_get_worse() -> None:
 
     assert figures.found >= 0.94 * (figures.found + len(figures.missed)), figures.missed
     assert len(figures.false_alarms) <= 0.006 * figures.harmless, figures.false_alarms
+
+
+def test_what_strangers_to_the_rules_wrote_stays_within_the_targets() -> None:
+    """1,240 programs and command lines, those of issue 5's targets that need no model."""
+    figures = figures_of(gzip.decompress(INDEPENDENT.read_bytes()).splitlines(), [rules()])
+    answered = figures.right + len(figures.wrong)
+
+    assert figures.harmed == []
+    assert figures.right >= 0.95 * answered, figures.wrong
+    assert answered >= 0.8 * (answered + figures.unanswered)
+    assert figures.found >= 0.85 * (figures.found + len(figures.missed)), figures.missed
+    assert len(figures.false_alarms) <= 0.005 * figures.harmless, figures.false_alarms
 
 
 def test_programs_are_named_rightly_where_an_answer_is_given() -> None:
