@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.fixture(autouse=True)
+def all_files_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that is looked at here runs the tests, and may have more files open than anybody's connections are looked for among."""
+    monkeypatch.setattr(sockets, "_FDS_MAX", 1 << 20)
+
+
 @contextmanager
 def connected(family: socket.AddressFamily, host: str) -> Iterator[tuple[socket.socket, str]]:
     """One end of a connection on this machine, and the address of the other as it is shown."""
