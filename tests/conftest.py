@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
-# Under nohup it is ignored, and programs inherit that: those that end with their terminal would not, and their tests would wait for
-# ever. A handler protects as well and is not inherited.
-if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-    signal.signal(signal.SIGHUP, lambda *_: None)
+# Under nohup, and in the background of a shell, these are ignored, and programs inherit that: those that end by them would not, and
+# their tests would wait for ever. A handler protects as well and is not inherited.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
