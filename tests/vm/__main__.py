@@ -26,6 +26,7 @@ _ANY_KERNEL = (
     "test_bench",
     "test_soak",
     "test_record",
+    "test_standing",
     "test_abi",
     "test_task_route",
     "storm",
