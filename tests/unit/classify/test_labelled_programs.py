@@ -30,15 +30,18 @@ def golden() -> Figures:
     return figures_of(GOLDEN.read_bytes().splitlines(), [rules()])
 
 
-def test_sets_that_were_once_new_do_not_get_worse() -> None:
-    """Sets composed after the rules, or without having read them, judged once before these were touched again: 2,348 programs."""
-    figures = figures_of(gzip.decompress(FIRST_SIGHT.read_bytes()).splitlines(), [rules()])
+@pytest.mark.parametrize(
+    ("file", "answered_min", "found_min"), [(FIRST_SIGHT, 0.95, 0.88), (INDEPENDENT, 0.9, 0.86)], ids=["own", "strangers'"]
+)
+def test_sets_that_were_once_new_do_not_get_worse(file: Path, answered_min: float, found_min: float) -> None:
+    """Composed after the rules or without having read them, and judged once before these were touched again: 2,348 and 1,240 programs."""
+    figures = figures_of(gzip.decompress(file.read_bytes()).splitlines(), [rules()])
     answered = figures.right + len(figures.wrong)
 
     assert figures.harmed == []
     assert figures.right >= 0.97 * answered, figures.wrong
-    assert answered >= 0.95 * (answered + figures.unanswered)
-    assert figures.found >= 0.88 * (figures.found + len(figures.missed)), figures.missed
+    assert answered >= answered_min * (answered + figures.unanswered)
+    assert figures.found >= found_min * (figures.found + len(figures.missed)), figures.missed
     assert len(figures.false_alarms) <= 0.005 * figures.harmless, figures.false_alarms
 
 
@@ -48,18 +51,6 @@ def test_command_lines_that_were_once_new_do_not_get_worse() -> None:
 
     assert figures.found >= 0.94 * (figures.found + len(figures.missed)), figures.missed
     assert len(figures.false_alarms) <= 0.006 * figures.harmless, figures.false_alarms
-
-
-def test_what_strangers_to_the_rules_wrote_stays_within_the_targets() -> None:
-    """1,240 programs and command lines, those of issue 5's targets that need no model."""
-    figures = figures_of(gzip.decompress(INDEPENDENT.read_bytes()).splitlines(), [rules()])
-    answered = figures.right + len(figures.wrong)
-
-    assert figures.harmed == []
-    assert figures.right >= 0.95 * answered, figures.wrong
-    assert answered >= 0.8 * (answered + figures.unanswered)
-    assert figures.found >= 0.85 * (figures.found + len(figures.missed)), figures.missed
-    assert len(figures.false_alarms) <= 0.005 * figures.harmless, figures.false_alarms
 
 
 def test_programs_are_named_rightly_where_an_answer_is_given() -> None:
